@@ -1,0 +1,1 @@
+"""What should Envoy be told? Pure and synchronous: no sockets, no clocks, no asyncio."""

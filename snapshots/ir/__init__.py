@@ -1,0 +1,1 @@
+"""The intermediate representation: the registry with everything resolved."""

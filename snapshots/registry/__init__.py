@@ -1,0 +1,1 @@
+"""The operator's file: its schema, and the loader that names every wrong place."""

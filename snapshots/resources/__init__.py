@@ -1,0 +1,1 @@
+"""Envoy messages from the intermediate representation; never from the registry itself."""

@@ -1,0 +1,26 @@
+"""The xDS resource types that Modelyard serves, and the order in which they are sent.
+
+The order is the one of "Eventual consistency considerations" on the "xDS REST and gRPC protocol"
+page of Envoy's docs: make before break.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NewType
+
+TypeUrl = NewType("TypeUrl", str)
+
+CLUSTER: Final = TypeUrl("type.googleapis.com/envoy.config.cluster.v3.Cluster")
+ENDPOINT: Final = TypeUrl("type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment")
+LISTENER: Final = TypeUrl("type.googleapis.com/envoy.config.listener.v3.Listener")
+SCOPED_ROUTE: Final = TypeUrl("type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration")
+ROUTE: Final = TypeUrl("type.googleapis.com/envoy.config.route.v3.RouteConfiguration")
+
+PUSH_ORDER: Final = (CLUSTER, ENDPOINT, LISTENER, SCOPED_ROUTE, ROUTE)
+"""Additions and changes are sent in this order."""
+
+REMOVAL_ORDER: Final = (LISTENER, SCOPED_ROUTE, ROUTE, ENDPOINT, CLUSTER)
+"""Removals are sent in this order, after the additions: what is referred to goes last."""
+
+FULL_STATE_TYPES: Final = frozenset({CLUSTER, LISTENER, SCOPED_ROUTE})
+"""In state of the world a response of these types is complete: an absent resource is removed."""

@@ -1,0 +1,1 @@
+"""Tell Envoy what `snapshots` decided, and hear the answer: everything that waits or talks."""

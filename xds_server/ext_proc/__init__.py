@@ -1,0 +1,1 @@
+"""The companion: reads the model name from a request body for Envoy."""

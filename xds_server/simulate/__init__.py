@@ -1,0 +1,1 @@
+"""An OpenAI-compatible model server without a model, for demos and tests."""

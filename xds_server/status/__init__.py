@@ -1,0 +1,1 @@
+"""What the control plane knows, over HTTP: read-only."""

@@ -1,0 +1,41 @@
+"""The snapshot that is being served, and waiting for a newer one.
+
+Readers wait for newer; nothing queues up: a slow stream skips snapshots.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from snapshots.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A snapshot with the serial number under which this process published it."""
+
+    serial: int
+    snapshot: Snapshot
+
+
+class SnapshotStore:
+    """Hold the current snapshot; wake those who wait for the next. For one event loop only."""
+
+    def __init__(self) -> None:
+        self.current: Published | None = None
+        self._changed = asyncio.Event()
+
+    def publish(self, snapshot: Snapshot) -> Published:
+        """Make *snapshot* the current one and wake every waiter."""
+        serial = self.current.serial + 1 if self.current else 1
+        self.current = Published(serial, snapshot)
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+        return self.current
+
+    async def newer_than(self, serial: int) -> Published:
+        """Return the current snapshot as soon as its serial exceeds *serial*."""
+        while self.current is None or self.current.serial <= serial:
+            await self._changed.wait()
+        return self.current

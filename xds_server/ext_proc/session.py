@@ -1,0 +1,125 @@
+"""What to answer to each message about one HTTP request; no I/O, no clock.
+
+Implements the server's side of Envoy's External Processing protocol for request headers SEND and
+request body BUFFERED ("External Processing" under HTTP filters in Envoy's docs, read at 1.40).
+The body arrives whole in one message and is never changed; only a header is set.
+"""
+
+from __future__ import annotations
+
+from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
+from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
+from envoy.service.ext_proc.v3.external_processor_pb2 import (
+    BodyResponse,
+    CommonResponse,
+    HeaderMutation,
+    HeadersResponse,
+    ImmediateResponse,
+    ProcessingRequest,
+    ProcessingResponse,
+)
+from envoy.type.v3.http_status_pb2 import HttpStatus
+
+from snapshots.ir.names import MODEL_HEADER
+from xds_server.ext_proc.errors import REFUSALS, ModelNameError, error_body
+from xds_server.ext_proc.model_name import model_name
+
+CONTINUE = ProcessingResponse(request_headers=HeadersResponse(response=CommonResponse()))
+"""Lets the headers pass unchanged and asks for the body; shared, never to be modified."""
+
+
+class UnexpectedMessageError(Exception):
+    """Envoy's filter is set up in a way in which a model name could not be trusted."""
+
+
+class Session:
+    """One HTTP request: its headers, then its body.
+
+    `answered` turns true with the last message that Envoy needs; `refused` then tells why the
+    request was not let pass, and `body_bytes` how long its body was (None if it had none).
+    """
+
+    __slots__ = ("_headers_seen", "answered", "body_bytes", "refused")
+
+    def __init__(self) -> None:
+        self.answered = False
+        self.refused: ModelNameError | None = None
+        self.body_bytes: int | None = None
+        self._headers_seen = False
+
+    def handle(self, request: ProcessingRequest) -> ProcessingResponse | None:
+        """Return the answer to *request*, or None if the HTTP request was answered before.
+
+        Raises UnexpectedMessageError for a message that the modes above do not lead to.
+        """
+        if self.answered:
+            return None
+        kind = request.WhichOneof("request")
+        if kind == "request_headers" and not self._headers_seen:
+            return self._on_headers(request)
+        if kind == "request_body" and self._headers_seen:
+            return self._on_body(request.request_body.body)
+        raise UnexpectedMessageError(
+            f"unexpected {kind}: set request_header_mode SEND, request_body_mode BUFFERED"
+            " and skip everything else"
+        )
+
+    def _on_headers(self, request: ProcessingRequest) -> ProcessingResponse:
+        _check_protocol(request)
+        self._headers_seen = True
+        if request.request_headers.end_of_stream:
+            return self._refuse(ModelNameError("missing_model", "it has no body"))
+        return CONTINUE
+
+    def _on_body(self, body: bytes) -> ProcessingResponse:
+        # The body is whole although end_of_stream may be false: trailers may follow it.
+        self.body_bytes = len(body)
+        try:
+            name = model_name(body)
+        except ModelNameError as error:
+            return self._refuse(error)
+        self.answered = True
+        return routed(name)
+
+    def _refuse(self, error: ModelNameError) -> ProcessingResponse:
+        self.answered = True
+        self.refused = error
+        return refusal(error)
+
+
+def routed(name: str) -> ProcessingResponse:
+    """Return the answer that sets the model header to *name* and has the route chosen anew."""
+    header = HeaderValueOption(
+        header=HeaderValue(key=MODEL_HEADER, raw_value=name.encode()),
+        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+    common = CommonResponse(
+        header_mutation=HeaderMutation(set_headers=[header]), clear_route_cache=True
+    )
+    return ProcessingResponse(request_body=BodyResponse(response=common))
+
+
+def refusal(error: ModelNameError) -> ProcessingResponse:
+    """Return the answer with which Envoy itself replies to the client; the code is its detail."""
+    content_type = HeaderValueOption(
+        header=HeaderValue(key="content-type", raw_value=b"application/json"),
+        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+    return ProcessingResponse(
+        immediate_response=ImmediateResponse(
+            status=HttpStatus(code=REFUSALS[error.code].status),
+            headers=HeaderMutation(set_headers=[content_type]),
+            body=error_body(error),
+            details=error.code,
+        )
+    )
+
+
+def _check_protocol(request: ProcessingRequest) -> None:
+    """Refuse a body mode that would bring part of a body, or none; old Envoys do not tell it."""
+    if not request.HasField("protocol_config"):
+        return
+    mode = request.protocol_config.request_body_mode
+    if mode != ProcessingMode.BUFFERED:
+        name = ProcessingMode.BodySendMode.Name(mode)
+        raise UnexpectedMessageError(f"request_body_mode is {name}: set it to BUFFERED")

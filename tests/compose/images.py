@@ -1,8 +1,8 @@
 """The two images of the compose tests: a base to build on, and ours as the Dockerfile makes it.
 
-The base is the one that the Dockerfile names, where it can be pulled; elsewhere a minimal system of
-the host's own distribution, from the mirror that apt already uses. Either way the host's certificate
-authorities and its pip settings are added, so that `pip install` works inside a build if it works here.
+The base is the one that the Dockerfile names, where it can be pulled; elsewhere a minimal system
+of the host's own distribution, from the mirror that apt already uses. Either way the host's
+certificate authorities and pip settings are added: what installs here, installs in a build.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _debootstrap(client: docker.DockerClient, name: str, codename: str) -> None:
         ]
         made = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
         if made.returncode != 0:
-            raise ImageError(f"{' '.join(command[:3])} failed:\n{made.stdout[-2000:]}{made.stderr}")
+            raise ImageError(f"debootstrap failed:\n{made.stdout[-2000:]}{made.stderr}")
         excluded = [f"--exclude=./{pattern}" for pattern in NOT_NEEDED]
         with subprocess.Popen(
             ["tar", "-C", directory, *excluded, "-c", "."], stdout=subprocess.PIPE

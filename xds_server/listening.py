@@ -1,0 +1,37 @@
+"""Taking a TCP address, or telling in one line which option could not be granted, and why."""
+
+from __future__ import annotations
+
+import socket
+
+from xds_server.address import Address
+
+
+class CannotListenError(Exception):
+    """An address is not ours to take; the message names the option, the address and the reason."""
+
+    def __init__(self, option: str, address: Address, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        super().__init__(f"cannot listen on {option} {address}: {reason}")
+
+
+def listening_socket(option: str, address: Address) -> socket.socket:
+    """Return a socket that listens on *address*, the value of *option*.
+
+    Raises CannotListenError, be it that the name is unknown, the port is in use or not allowed.
+    """
+    try:
+        family, _, _, _, target = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(target[:2], family=family)
+    except OSError as error:
+        raise CannotListenError(option, address, error) from error
+
+
+def check_free(option: str, address: Address) -> None:
+    """Raise CannotListenError if nobody could listen on *address* now.
+
+    For a server that takes its port itself and tells less about a failure, such as gRPC's.
+    """
+    listening_socket(option, address).close()

@@ -1,0 +1,104 @@
+"""The status interface over HTTP: read-only routes over the views.
+
+Does not listen: see `xds_server.app`.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from functools import partial
+from hashlib import sha256
+from importlib import resources
+from typing import Any
+
+from aiohttp import hdrs, web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from xds_server.status.views import StatusView
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_dumps = partial(json.dumps, ensure_ascii=False)
+
+
+def status_app(
+    view: Callable[[], StatusView], is_ready: Callable[[], bool], metrics: CollectorRegistry
+) -> web.Application:
+    """Return the application that answers with what *view*, *is_ready* and *metrics* tell."""
+    page, page_headers = _page()
+
+    async def status(_: web.Request) -> web.Response:
+        return _json(asdict(view()))
+
+    async def healthz(_: web.Request) -> web.Response:
+        return _json({"status": "alive"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        if is_ready():
+            return _json({"status": "ready"})
+        return _json({"status": "not ready"}, status=503)
+
+    async def metrics_text(_: web.Request) -> web.Response:
+        return web.Response(
+            body=generate_latest(metrics), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4}
+        )
+
+    async def index(_: web.Request) -> web.Response:
+        return web.Response(text=page, content_type="text/html", headers=page_headers)
+
+    app = web.Application(middlewares=[_never_stored, _errors_in_json])
+    app.add_routes(
+        [
+            web.get("/", index),
+            web.get("/status", status),
+            web.get("/healthz", healthz),
+            web.get("/readyz", readyz),
+            web.get("/metrics", metrics_text),
+        ]
+    )
+    return app
+
+
+def _json(body: Any, status: int = 200) -> web.Response:  # noqa: ANN401 - whatever JSON can hold
+    return web.json_response(body, status=status, dumps=_dumps)
+
+
+@web.middleware
+async def _errors_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except web.HTTPMethodNotAllowed as error:
+        response = _json({"error": f"{request.method} is not allowed; use GET"}, error.status)
+        response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
+        return response
+    except web.HTTPNotFound as error:
+        paths = "/, /status, /healthz, /readyz, /metrics"
+        return _json({"error": f"nothing is at {request.path}; there are {paths}"}, error.status)
+
+
+@web.middleware
+async def _never_stored(request: web.Request, handler: Handler) -> web.StreamResponse:
+    response = await handler(request)
+    response.headers[hdrs.CACHE_CONTROL] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _page() -> tuple[str, dict[str, str]]:
+    """Return the page and headers that allow it its own script and style, and nothing else."""
+    text = resources.files(__package__).joinpath("page.html").read_text("utf-8")
+    script, style = (_hash_between(text, f"<{tag}>", f"</{tag}>") for tag in ("script", "style"))
+    policy = (
+        f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
+        "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return text, {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
+
+
+def _hash_between(text: str, start: str, end: str) -> str:
+    content = text.partition(start)[2].partition(end)[0]
+    return f"'sha256-{b64encode(sha256(content.encode()).digest()).decode()}'"

@@ -10,12 +10,8 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 
 from xds_server.simulate.errors import RefusedError
+from xds_server.simulate.questions import MAX_TEXTS, read_questions
 from xds_server.simulate.received import Received
-
-ECHO_WORDS = 20
-ECHO_CHARS = 400
-MAX_TEXTS = 2048
-"""Inputs of one request, and choices of one answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +59,15 @@ def build_answer(  # noqa: PLR0913 - the facts of one answer, each by name
     *tokens* is the wanted number of words, None for the sentence as it is. RefusedError (400)
     for messages or prompts of a wrong shape.
     """
-    prompts = read_prompts(received.fields)
+    questions = read_questions(received.fields)
     said_model = model if received.model is None else received.model
     limit = _positive(received.fields, "max_completion_tokens") or _positive(
         received.fields, "max_tokens"
     )
     copies = _positive(received.fields, "n") or 1
-    if copies * len(prompts) > MAX_TEXTS:
+    if copies * len(questions) > MAX_TEXTS:
         raise RefusedError(400, f"at most {MAX_TEXTS} choices can be answered", param="n")
-    wanted = [_sentence(server, said_model, prompt, tokens) for prompt in prompts]
+    wanted = [_sentence(server, said_model, one.echo, tokens) for one in questions]
     cut = any(limit is not None and len(words) > limit for words in wanted)
     return Answer(
         serial=serial,
@@ -80,73 +76,13 @@ def build_answer(  # noqa: PLR0913 - the facts of one answer, each by name
         model=said_model,
         choices=tuple(words[:limit] for words in wanted for _ in range(copies)),
         finish_reason="length" if cut else "stop",
-        prompt_tokens=sum(map(count_tokens, prompts)),
+        prompt_tokens=sum(one.tokens for one in questions),
         received=received,
     )
 
 
-Prompt = str | list[int]
-"""Text, or tokens that a client has counted itself."""
-
-
-def count_tokens(prompt: Prompt) -> int:
-    """Return the length of *prompt*: its words, or the tokens it is made of."""
-    return len(prompt.split()) if isinstance(prompt, str) else len(prompt)
-
-
-def read_prompts(fields: Mapping[str, object]) -> list[Prompt]:
-    """Return what a chat or completion request asks, at least one; a chat is one prompt.
-
-    A chat request may carry `prompt` instead of `messages`, as published examples do, or neither.
-    """
-    if "messages" in fields:
-        return [_chat_text(fields["messages"])]
-    return read_texts(fields.get("prompt", ""), "prompt")
-
-
-def read_texts(value: object, param: str) -> list[Prompt]:
-    """Return the texts of *value*: a string, tokens, or a list of either; else RefusedError."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, list) and value:
-        if all(isinstance(one, int) for one in value):
-            return [value]
-        if len(value) <= MAX_TEXTS and all(_is_text(one) for one in value):
-            return value
-    raise RefusedError(
-        400, f"`{param}` must be a string, tokens or a list of up to {MAX_TEXTS}", param=param
-    )
-
-
-def _is_text(value: object) -> bool:
-    if isinstance(value, list):
-        return all(isinstance(token, int) for token in value)
-    return isinstance(value, str)
-
-
-def _chat_text(messages: object) -> str:
-    if not isinstance(messages, list) or not all(isinstance(one, dict) for one in messages):
-        raise RefusedError(400, "`messages` must be a list of objects", param="messages")
-    # The last user's words come last, so that they are what the sentence echoes.
-    asked = [one for one in messages if one.get("role") == "user"]
-    others = [one for one in messages if one.get("role") != "user"]
-    return "\n".join(_content_text(one.get("content")) for one in (*others, *asked))
-
-
-def _content_text(content: object) -> str:
-    if isinstance(content, list):
-        parts = (part.get("text") for part in content if isinstance(part, dict))
-        return " ".join(part for part in parts if isinstance(part, str))
-    return content if isinstance(content, str) else ""
-
-
-def _sentence(server: str, model: str, prompt: Prompt, tokens: int | None) -> tuple[str, ...]:
-    echo = (
-        prompt[-ECHO_CHARS:].split()[-ECHO_WORDS:]
-        if isinstance(prompt, str)
-        else [f"{len(prompt)} tokens"]
-    )
-    said = f"This is {server} answering as {model}: {' '.join(echo)}".split()
+def _sentence(server: str, model: str, echo: str, tokens: int | None) -> tuple[str, ...]:
+    said = f"This is {server} answering as {model}: {echo}".split()
     return tuple(said if tokens is None else islice(cycle(said), tokens))
 
 

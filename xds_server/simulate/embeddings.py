@@ -10,8 +10,8 @@ import hashlib
 import math
 import struct
 
-from xds_server.simulate.answers import Prompt, count_tokens, read_texts
 from xds_server.simulate.errors import RefusedError
+from xds_server.simulate.questions import Text, count_tokens, read_texts
 from xds_server.simulate.received import Received
 
 DEFAULT_DIMENSIONS = 64
@@ -45,7 +45,7 @@ def embeddings_body(received: Received, *, server: str, model: str) -> dict[str,
     }
 
 
-def vector(text: Prompt, dimensions: int) -> list[float]:
+def vector(text: Text, dimensions: int) -> list[float]:
     """Return the unit vector of *text*: its hash, stretched to *dimensions* numbers."""
     seed = text if isinstance(text, str) else repr(text)
     digest = hashlib.shake_256(seed.encode(errors="backslashreplace")).digest(2 * dimensions)

@@ -20,6 +20,7 @@ class RefusedError(Exception):
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.headers: dict[str, str] = {}
         self.body = error_body(message, kind=kind, param=param, code=code)
 
 

@@ -12,8 +12,8 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from aiohttp import web
 
@@ -97,26 +97,31 @@ class SimulatedServer:
         try:
             return await handler(request)
         except RefusedError as error:
-            return web.json_response(error.body, status=error.status)
+            return web.json_response(error.body, status=error.status, headers=error.headers)
         except web.HTTPException as error:
             body = error_body(f"{error.status} {error.reason}", kind="invalid_request_error")
             allowed = {"allow": error.headers["allow"]} if "allow" in error.headers else None
             return web.json_response(body, status=error.status, headers=allowed)
 
-    async def _sign(self, request: web.Request, response: web.StreamResponse) -> None:
+    async def _sign(self, _request: web.Request, response: web.StreamResponse) -> None:
         response.headers["x-simulate-server"] = header_text(self.name)
-        received = request.get("received")
-        if isinstance(received, Received) and received.model is not None:
-            response.headers["x-simulate-model"] = header_text(received.model)
 
     async def _receive(self, request: web.Request) -> Received:
         body = await request.read()
-        received = read_received(request.raw_path, request.raw_headers, body)
-        request["received"] = self.last = received
-        known = (None, self.model, *self.adapters)
-        if self.strict_model and received.model not in known:
-            raise unknown_model(str(received.model))
-        return received
+        self.last = read_received(request.raw_path, request.raw_headers, body)
+        return self.last
+
+    @contextmanager
+    def _serving(self, received: Received) -> Iterator[None]:
+        """Count *received* as running meanwhile, and let refusals name its model too."""
+        try:
+            with self.metrics.running(received.model):
+                if self.strict_model and received.model not in (None, self.model, *self.adapters):
+                    raise unknown_model(str(received.model))
+                yield
+        except RefusedError as error:
+            error.headers = _model_header(received)
+            raise
 
     def _next_serial(self) -> int:
         """Count an answer; RefusedError if it is this one's turn to fail."""
@@ -136,7 +141,7 @@ class SimulatedServer:
 
     async def _generate(self, request: web.Request, shape: Shape) -> web.StreamResponse:
         received = await self._receive(request)
-        with self.metrics.running(received.model):
+        with self._serving(received):
             await self._pace(self.settings.latency_s)
             answer = build_answer(
                 received,
@@ -150,7 +155,7 @@ class SimulatedServer:
                 response = await self._stream(request, answer, shape)
             else:
                 await self._pace(self.settings.token_latency_s * answer.completion_tokens)
-                response = web.json_response(shape.body(answer))
+                response = web.json_response(shape.body(answer), headers=_model_header(received))
         self.metrics.answered(answer.finish_reason, answer.prompt_tokens, answer.completion_tokens)
         return response
 
@@ -158,7 +163,7 @@ class SimulatedServer:
         self, request: web.Request, answer: Answer, shape: Shape
     ) -> web.StreamResponse:
         headers = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
-        response = web.StreamResponse(headers=headers)
+        response = web.StreamResponse(headers=headers | _model_header(answer.received))
         await response.prepare(request)
         for chunk in shape.openings(answer):
             await response.write(event(chunk))
@@ -173,11 +178,11 @@ class SimulatedServer:
 
     async def _embed(self, request: web.Request) -> web.Response:
         received = await self._receive(request)
-        with self.metrics.running(received.model):
+        with self._serving(received):
             await self._pace(self.settings.latency_s)
             self._next_serial()
             body = embeddings_body(received, server=self.name, model=self.model)
-        return web.json_response(body)
+        return web.json_response(body, headers=_model_header(received))
 
     def _cards(self) -> list[dict[str, object]]:
         card = {"object": "model", "created": self.started_at, "owned_by": "modelyard"}
@@ -220,6 +225,10 @@ class SimulatedServer:
     async def _requests(self, _request: web.Request) -> web.Response:
         last = None if self.last is None else self.last.report(self.name)
         return web.json_response({"requests": dict(self.requests), "last": last})
+
+
+def _model_header(received: Received) -> dict[str, str]:
+    return {} if received.model is None else {"x-simulate-model": header_text(received.model)}
 
 
 def _wants_usage(received: Received) -> bool:

@@ -1,0 +1,205 @@
+"""Whether the names in a registry fit together: each is unique, what it refers to exists.
+
+Reads the plain data, not the pydantic models, so that these problems are reported together with
+entries whose form is wrong; whatever has the wrong form is passed over here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from snapshots.registry.problems import Path, Refusal, Suggestions, code
+from snapshots.registry.schema import MAX_SPLIT_WEIGHT
+
+Entries = Mapping[str, object]
+
+
+def check_references(data: Entries, suggestions: Suggestions) -> Iterator[Refusal]:
+    """Yield every name in *data* that is taken twice or leads nowhere."""
+    yield from _check_names(data)
+    yield from _check_paths(data)
+    yield from _check_pools(data)
+    yield from _check_models(data, suggestions)
+    yield from _check_gateways(data, suggestions)
+
+
+# --- reading data of any form ---
+
+
+def _mappings(parent: Entries, field: str) -> Iterator[tuple[str, Entries]]:
+    """Yield the entries of *field* that are mappings themselves."""
+    for name, value in _mapping(parent.get(field)).items():
+        if isinstance(value, Mapping):
+            yield name, value
+
+
+def _mapping(value: object) -> Entries:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(parent: Entries, field: str) -> Iterator[tuple[int, str]]:
+    value = parent.get(field)
+    for index, item in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(item, str):
+            yield index, item
+
+
+def _weights(model: Entries) -> dict[str, int]:
+    """Return how much of a model's requests goes to each pool, by what its entry says."""
+    if isinstance(pool := model.get("pool"), str):
+        return {pool: 1}
+    split = _mapping(model.get("split"))
+    return {pool: weight for pool, weight in split.items() if type(weight) is int}
+
+
+# --- unique names ---
+
+
+def _names(data: Entries) -> Iterator[tuple[Path, str, str]]:
+    """Yield place, name and description of everything that clients can ask for."""
+    for name in _mapping(data.get("models")):
+        yield ("models", name), name, "a model"
+    for model, entry in _mappings(data, "models"):
+        for index, alias in _texts(entry, "aliases"):
+            yield ("models", model, "aliases", index), alias, f"an alias of model {code(model)}"
+    for pool, entry in _mappings(data, "pools"):
+        for index, adapter in _texts(entry, "adapters"):
+            yield ("pools", pool, "adapters", index), adapter, f"an adapter of pool {code(pool)}"
+
+
+def _check_names(data: Entries) -> Iterator[Refusal]:
+    taken: dict[str, str] = {}
+    for path, name, description in _names(data):
+        if name in taken:
+            yield Refusal(
+                path,
+                f"{code(name)} is already {taken[name]}",
+                "every model, alias and adapter needs a name of its own",
+            )
+        taken.setdefault(name, description)
+
+
+def _check_paths(data: Entries) -> Iterator[Refusal]:
+    taken: dict[str, str] = {}
+    for model, entry in _mappings(data, "models"):
+        for index, path in _texts(entry, "paths"):
+            if path in taken:
+                yield Refusal(
+                    ("models", model, "paths", index),
+                    f"{code(path)} is already a path of model {code(taken[path])}",
+                    "every path needs a model of its own",
+                )
+            taken.setdefault(path, model)
+
+
+# --- pools ---
+
+
+def _check_pools(data: Entries) -> Iterator[Refusal]:
+    needed: dict[str, str] = {}
+    for model, entry in _mappings(data, "models"):
+        for pool, weight in _weights(entry).items():
+            if weight > 0:
+                needed.setdefault(pool, f"model {code(model)}")
+    for name, entry in _mappings(data, "pools"):
+        for _index, adapter in _texts(entry, "adapters"):
+            needed.setdefault(name, f"adapter {code(adapter)}")
+        if entry.get("endpoints") == [] and name in needed:
+            yield Refusal(
+                ("pools", name, "endpoints"),
+                f"empty, but {needed[name]} needs it",
+                "add the address of a server",
+            )
+        yield from _check_endpoints(name, entry)
+
+
+def _check_endpoints(name: str, pool: Entries) -> Iterator[Refusal]:
+    endpoints = pool.get("endpoints")
+    taken: set[str] = set()
+    for index, endpoint in enumerate(endpoints if isinstance(endpoints, list) else ()):
+        address = endpoint.get("address") if isinstance(endpoint, Mapping) else endpoint
+        if not isinstance(address, str):
+            continue
+        if address in taken:
+            yield Refusal(
+                ("pools", name, "endpoints", index),
+                f"{code(address)} is already in this pool",
+                "give it a weight instead",
+            )
+        taken.add(address)
+
+
+# --- models ---
+
+
+def _check_models(data: Entries, suggestions: Suggestions) -> Iterator[Refusal]:
+    pools = _mapping(data.get("pools"))
+    for name, model in _mappings(data, "models"):
+        place: Path = ("models", name)
+        if ("pool" in model) == ("split" in model):
+            count = "both" if "pool" in model else "neither"
+            yield Refusal(place, f"has {count} of `pool` and `split`", "give exactly one of them")
+        if isinstance(pool := model.get("pool"), str) and pool not in pools:
+            yield _dangling((*place, "pool"), pool, pools, suggestions)
+        for pool in _mapping(model.get("split")):
+            if pool not in pools:
+                yield _dangling((*place, "split", pool), pool, pools, suggestions)
+        yield from _check_weights((*place, "split"), _mapping(model.get("split")))
+
+
+def _dangling(path: Path, pool: str, pools: Entries, suggestions: Suggestions) -> Refusal:
+    subject = "no pool has this name" if path[-1] == pool else f"no pool is named {code(pool)}"
+    return Refusal(path, subject, suggestions.hint(pool, pools, "add it under `pools`"))
+
+
+def _check_weights(path: Path, split: Entries) -> Iterator[Refusal]:
+    weights = [weight for weight in split.values() if type(weight) is int and weight >= 0]
+    if not weights or len(weights) < len(split):
+        return
+    if sum(weights) == 0:
+        yield Refusal(path, "all weights are 0", "give at least one pool a positive weight")
+    if sum(weights) > MAX_SPLIT_WEIGHT >= max(weights):
+        yield Refusal(path, f"the weights add up to more than {MAX_SPLIT_WEIGHT}")
+
+
+# --- gateways ---
+
+
+def _check_gateways(data: Entries, suggestions: Suggestions) -> Iterator[Refusal]:
+    clusters: dict[str, str] = {}
+    aliases = {
+        alias: model
+        for model, entry in _mappings(data, "models")
+        for _index, alias in _texts(entry, "aliases")
+    }
+    for name, gateway in _mappings(data, "gateways"):
+        cluster = gateway.get("node_cluster", "*")
+        if isinstance(cluster, str) and clusters.setdefault(cluster, name) != name:
+            yield Refusal(
+                ("gateways", name, *(("node_cluster",) if "node_cluster" in gateway else ())),
+                f"gateway {code(clusters[cluster])} has the node_cluster {code(cluster)} already",
+                "an Envoy gets one gateway: give each a node_cluster of its own",
+            )
+        yield from _check_exposed(name, gateway, data, aliases, suggestions)
+
+
+def _check_exposed(
+    name: str,
+    gateway: Entries,
+    data: Entries,
+    aliases: Mapping[str, str],
+    suggestions: Suggestions,
+) -> Iterator[Refusal]:
+    models = _mapping(data.get("models"))
+    taken: set[str] = set()
+    for index, model in _texts(gateway, "models"):
+        path: Path = ("gateways", name, "models", index)
+        if model in taken:
+            yield Refusal(path, f"{code(model)} is already in this list", "remove it")
+        elif model in aliases:
+            hint = f"write {code(aliases[model])}: its aliases come with it"
+            yield Refusal(path, f"{code(model)} is an alias", hint)
+        elif model not in models:
+            hint = suggestions.hint(model, models, "add it under `models`")
+            yield Refusal(path, f"no model is named {code(model)}", hint)
+        taken.add(model)

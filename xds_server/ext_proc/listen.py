@@ -7,6 +7,7 @@ binding failed. So each address is tried here first, and a failure is one line t
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -76,7 +77,9 @@ def explained(address: ListenAddress) -> Iterator[None]:
         yield
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
-        reason = error.strerror or str(error)
+        # Positive numbers are the system's; name resolution has numbers and words of its own.
+        number = error.errno or 0
+        reason = os.strerror(number) if number > 0 else error.strerror or str(error)
         raise ListenError(f"cannot listen on {address}: {reason}{place}") from error
 
 

@@ -16,6 +16,7 @@ interpreter lock from its first byte to its last, so a thread would delay other 
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 
@@ -53,7 +54,7 @@ def is_routable(name: str) -> bool:
     """Tell whether a registry could hold *name*, as a header value of at most 256 bytes."""
     return (
         name != NO_MODEL
-        and len(name) <= MAX_NAME_BYTES
+        and 0 < len(name) <= MAX_NAME_BYTES
         and name == name.strip()
         and not _NOT_IN_A_HEADER.search(name)
         and len(name.encode()) <= MAX_NAME_BYTES
@@ -64,6 +65,8 @@ def _members(body: bytes) -> Members:
     """Return the members of the JSON object *body* in their order, repeated keys included."""
     if not body:
         raise _invalid("the body is empty")
+    if body.startswith(codecs.BOM_UTF8):
+        raise _invalid("it starts with a byte order mark")
     try:
         document = _DECODER.decode(str(body, "utf-8"))
     except UnicodeDecodeError as error:

@@ -1,0 +1,118 @@
+"""Where a request would go, and why: Envoy's decisions, told from the same resolved registry.
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from snapshots.ir import model as ir
+from snapshots.ir import names
+
+METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+MODEL_LIST_PATH = "/v1/models"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One pool that may answer."""
+
+    pool: str
+    percent: float
+    rewrite_to: str
+    """The `model` that the server sees; empty: what the client wrote."""
+    endpoints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The fate of one request."""
+
+    gateway: str
+    scope: str
+    """Name of the scope and of the RouteConfiguration that decide."""
+    why: tuple[str, ...]
+    """The steps of the decision, in order."""
+    status: int | None
+    """What Envoy answers by itself; None: a server answers."""
+    base_model: str
+    upstream_path: str
+    shares: tuple[Share, ...]
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What routing looks at; *model* is None where the body names none."""
+
+    model: str | None
+    path: str = "/v1/chat/completions"
+    method: str = "POST"
+
+
+def explain(gateway: ir.Gateway, request: Request) -> Explanation:
+    """Return what *gateway* does with *request*."""
+    path = request.path.partition("?")[0]
+    if request.method == "GET" and path == MODEL_LIST_PATH:
+        return _answered(gateway, 200, ("GET /v1/models is answered by the gateway itself",))
+    for path_route in gateway.path_routes:
+        if path == path_route.prefix or path.startswith(f"{path_route.prefix}/"):
+            return _by_path(gateway, path_route, request.path)
+    if request.method not in METHODS_WITH_BODY:
+        return _answered(gateway, 400, (f"{request.method} has no body to read a model from",))
+    if not request.model:
+        return _answered(gateway, 400, ("the body names no model",))
+    return _by_name(gateway, request.model, request.path)
+
+
+def _by_name(gateway: ir.Gateway, model: str, path: str) -> Explanation:
+    read = f"model {model!r} is read from the body into {names.MODEL_HEADER}"
+    route = next((route for route in gateway.routes if route.name == model), None)
+    if route is None:
+        return _answered(gateway, 404, (read, "no model, alias or adapter has this name"))
+    declared = f"{model!r} is declared at {'.'.join(route.origin)}"
+    return _routed(gateway, route, names.route_name(model), path, (read, declared))
+
+
+def _by_path(gateway: ir.Gateway, path_route: ir.PathRoute, path: str) -> Explanation:
+    rest = path.removeprefix(path_route.prefix).lstrip("/")
+    upstream_path = f"{path_route.replacement}/{rest}"
+    why = (
+        f"the path begins with {path_route.prefix}: the body is not looked at",
+        f"the prefix is cut: {path} -> {upstream_path}",
+    )
+    return _routed(gateway, path_route.route, names.NO_MODEL_ROUTES, upstream_path, why)
+
+
+def _routed(
+    gateway: ir.Gateway, route: ir.Route, scope: str, upstream_path: str, why: tuple[str, ...]
+) -> Explanation:
+    total = sum(target.weight for target in route.targets)
+    pools = {pool.name: pool for pool in gateway.pools}
+    shares = tuple(_share(target, total, pools[target.pool]) for target in route.targets)
+    return Explanation(
+        gateway=gateway.name,
+        scope=scope,
+        why=why,
+        status=None,
+        base_model=route.base_model,
+        upstream_path=upstream_path,
+        shares=shares,
+        timeout_s=route.timeout_s,
+    )
+
+
+def _share(target: ir.Target, total: int, pool: ir.Pool) -> Share:
+    endpoints = tuple(f"{endpoint.host}:{endpoint.port}" for endpoint in pool.endpoints)
+    return Share(target.pool, 100 * target.weight / total, target.rewrite_to, endpoints)
+
+
+def _answered(gateway: ir.Gateway, status: int, why: tuple[str, ...]) -> Explanation:
+    return Explanation(
+        gateway=gateway.name,
+        scope=names.NO_MODEL_ROUTES,
+        why=why,
+        status=status,
+        base_model="",
+        upstream_path="",
+        shares=(),
+        timeout_s=0.0,
+    )

@@ -1,0 +1,118 @@
+"""The intermediate representation: what the registry means, with nothing left to resolve.
+
+Frozen, hashable and ordered, so that equal parts are built once. Knows neither YAML nor Envoy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+LoadBalancing = Literal["least_request", "round_robin", "random", "maglev", "ring_hash"]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One model server."""
+
+    host: str
+    port: int
+    weight: int
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """How a pool's servers are probed: `GET path` must answer 200."""
+
+    path: str
+    interval_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Interchangeable servers; one cluster."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    by_dns: bool
+    """Whether an endpoint is a DNS name: then Envoy resolves it, and the endpoints do not
+    travel by EDS, which carries addresses only."""
+    health_check: HealthCheck | None
+    """None: no probing."""
+    load_balancing: LoadBalancing
+    rewrites: bool
+    """Whether some request to this pool gets another `model` in its body."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """One pool of a route, with its share."""
+
+    pool: str
+    weight: int
+    rewrite_to: str
+    """The `model` that the servers expect; empty: the body stays as it is."""
+    keep: tuple[str, ...]
+    """Names that are not rewritten although `rewrite_to` is set: the pool's adapters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where the requests for one routable name go."""
+
+    name: str
+    """The model, alias or adapter that clients write."""
+    base_model: str
+    targets: tuple[Target, ...]
+    timeout_s: float
+    """Whole request; 0: none."""
+    idle_timeout_s: float
+    """Between bytes of a stream; 0: none."""
+    origin: tuple[str, ...]
+    """The registry entry that declares the name."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathRoute:
+    """A path prefix that selects a route whatever the body says."""
+
+    prefix: str
+    replacement: str
+    """What stands for the prefix upstream: its leading API version segment, or nothing."""
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """How the model name gets from the body into the header."""
+
+    mode: Literal["ext_proc", "native"]
+    on_failure: Literal["native", "reject"]
+    max_body_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """What one group of Envoys listens on, and everything it routes."""
+
+    name: str
+    node_cluster: str
+    host: str
+    port: int
+    response_headers: bool
+    extraction: Extraction
+    routes: tuple[Route, ...]
+    """One for each routable name, sorted by name."""
+    path_routes: tuple[PathRoute, ...]
+    """Longest prefix first."""
+    pools: tuple[Pool, ...]
+    """Those that the routes refer to, sorted by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """The whole registry, resolved."""
+
+    gateways: tuple[Gateway, ...]

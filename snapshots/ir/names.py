@@ -1,0 +1,50 @@
+"""Every name that Modelyard gives to something in Envoy; nothing else mints one.
+
+A name is a contract between the resource that carries it and those that refer to it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+MODEL_HEADER: Final = "x-gateway-model-name"
+"""The name that the client wrote in `model`; the scope key of a request."""
+BASE_MODEL_HEADER: Final = "x-gateway-base-model-name"
+POOL_HEADER: Final = "x-gateway-pool"
+ENDPOINT_HEADER: Final = "x-gateway-endpoint"
+ROUTING_HEADER_PREFIX: Final = "x-gateway-"
+"""Request headers with this prefix are ours alone: a client's copies are removed."""
+
+NO_MODEL: Final = "-"
+"""Value of the model header while no model is known; no registry name may be this."""
+
+NO_MODEL_ROUTES: Final = "no-model"
+"""The scope and RouteConfiguration of requests without a model: paths, lists, uploads."""
+NO_MODEL_CLUSTER: Final = "no-model"
+"""A cluster without servers: the first match of an upload, where its body limit applies."""
+
+XDS_CLUSTER: Final = "modelyard-xds"
+EXT_PROC_CLUSTER: Final = "modelyard-ext-proc"
+"""Both are static clusters of the bootstrap."""
+
+EXT_PROC_FILTER: Final = "envoy.filters.http.ext_proc"
+TRANSFORM_FILTER: Final = "envoy.filters.http.transform"
+ROUTER_FILTER: Final = "envoy.filters.http.router"
+REWRITE_FILTER: Final = "modelyard.rewrite_model"
+"""The upstream Lua filter; a weighted cluster addresses its per-route context by this name."""
+UPSTREAM_CODEC_FILTER: Final = "envoy.filters.http.upstream_codec"
+
+
+def cluster_name(pool: str) -> str:
+    """Return the name of the cluster, and of the load assignment, of *pool*; unique by pool."""
+    return f"pool/{pool}"
+
+
+def route_name(routable: str) -> str:
+    """Return the name of the scope, and of the RouteConfiguration, of one routable name."""
+    return f"model/{routable}"
+
+
+def listener_name(gateway: str) -> str:
+    """Return the name of the listener of *gateway*."""
+    return f"gateway/{gateway}"

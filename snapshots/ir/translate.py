@@ -1,0 +1,167 @@
+"""From the registry to the intermediate representation: defaults, references, order.
+
+Expects a validated registry: every pool and model that is referred to exists.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+
+from snapshots.ir import model as ir
+from snapshots.registry import schema
+
+API_VERSION = re.compile(r"/v\d+(?=/)")
+"""The leading path segment that survives the cut of a path prefix."""
+
+
+def translate(registry: schema.Registry) -> ir.Intent:
+    """Return what *registry* means; permuting its entries changes nothing."""
+    pools = {name: _pool(name, pool) for name, pool in registry.pools.items()}
+    translator = _Names(registry)
+    gateways = (
+        _gateway(name, gateway, registry, translator, pools)
+        for name, gateway in sorted(registry.gateways.items())
+    )
+    return ir.Intent(tuple(gateways))
+
+
+def _pool(name: str, pool: schema.Pool) -> ir.Pool:
+    endpoints = tuple(
+        ir.Endpoint(e.address.host, e.address.port, e.weight, e.zone) for e in pool.endpoints
+    )
+    check = pool.health_check
+    return ir.Pool(
+        name=name,
+        endpoints=tuple(sorted(endpoints, key=lambda e: (e.zone, e.host, e.port, e.weight))),
+        by_dns=not all(_is_address(e.host) for e in endpoints),
+        health_check=ir.HealthCheck(
+            check.path, check.interval.total_seconds(), check.timeout.total_seconds()
+        )
+        if check
+        else None,
+        load_balancing=pool.load_balancing,
+        rewrites=pool.model is not None,
+    )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class _Names:
+    """The routable names of a registry, and where each goes."""
+
+    def __init__(self, registry: schema.Registry) -> None:
+        self._registry = registry
+        self._first_model = self._first_models()
+
+    def _first_models(self) -> dict[str, str]:
+        """Return, for each pool, the first model of the file that points at it."""
+        first: dict[str, str] = {}
+        for name, model in self._registry.models.items():
+            for pool in _weights(model):
+                first.setdefault(pool, name)
+        return first
+
+    def of_model(self, name: str) -> ir.Route:
+        """Return the route of the model *name*."""
+        model = self._registry.models[name]
+        targets = (self._target(pool, weight) for pool, weight in _weights(model).items())
+        return ir.Route(
+            name=name,
+            base_model=name,
+            targets=tuple(sorted(targets)),
+            timeout_s=model.timeout.total_seconds(),
+            idle_timeout_s=model.idle_timeout.total_seconds(),
+            origin=("models", name),
+        )
+
+    def _target(self, pool: str, weight: int) -> ir.Target:
+        wanted = self._registry.pools[pool]
+        keep = tuple(sorted(wanted.adapters)) if wanted.model else ()
+        return ir.Target(pool, weight, wanted.model or "", keep)
+
+    def of_adapter(self, pool: str, adapter: str) -> ir.Route:
+        """Return the route of *adapter*; times are those of the pool's first model."""
+        owner = self._first_model.get(pool)
+        model = self._registry.models[owner] if owner else schema.ServedModel(pool=pool)
+        return ir.Route(
+            name=adapter,
+            base_model=self._registry.pools[pool].model or owner or pool,
+            targets=(ir.Target(pool, 1, "", ()),),
+            timeout_s=model.timeout.total_seconds(),
+            idle_timeout_s=model.idle_timeout.total_seconds(),
+            origin=("pools", pool, "adapters"),
+        )
+
+
+def _weights(model: schema.ServedModel) -> dict[str, int]:
+    return {model.pool: 1} if model.pool is not None else dict(model.split or {})
+
+
+def _gateway(
+    name: str,
+    gateway: schema.Gateway,
+    registry: schema.Registry,
+    names: _Names,
+    pools: dict[str, ir.Pool],
+) -> ir.Gateway:
+    exposed = tuple(registry.models) if gateway.models == "*" else gateway.models
+    of_models = {model: names.of_model(model) for model in exposed}
+    used = {target.pool for route in of_models.values() for target in route.targets}
+    if gateway.models == "*":
+        used |= {pool for pool, declared in registry.pools.items() if declared.adapters}
+    routes = [
+        *of_models.values(),
+        *_aliases(registry, of_models),
+        *(names.of_adapter(pool, a) for pool in used for a in registry.pools[pool].adapters),
+    ]
+    return ir.Gateway(
+        name=name,
+        node_cluster=gateway.node_cluster,
+        host=gateway.listen.host,
+        port=gateway.listen.port,
+        response_headers=gateway.response_headers,
+        extraction=ir.Extraction(
+            registry.extraction.mode, registry.extraction.on_failure, registry.extraction.max_body
+        ),
+        routes=tuple(sorted(routes, key=lambda route: route.name)),
+        path_routes=tuple(sorted(_path_routes(registry, of_models), key=_longest_first)),
+        pools=tuple(pools[pool] for pool in sorted(used)),
+    )
+
+
+def _aliases(registry: schema.Registry, of_models: dict[str, ir.Route]) -> Iterator[ir.Route]:
+    for model, route in of_models.items():
+        for alias in registry.models[model].aliases:
+            yield ir.Route(
+                name=alias,
+                base_model=route.base_model,
+                targets=route.targets,
+                timeout_s=route.timeout_s,
+                idle_timeout_s=route.idle_timeout_s,
+                origin=(*route.origin, "aliases"),
+            )
+
+
+def _path_routes(
+    registry: schema.Registry, of_models: dict[str, ir.Route]
+) -> Iterator[ir.PathRoute]:
+    for model, route in of_models.items():
+        for prefix in registry.models[model].paths:
+            yield ir.PathRoute(prefix, _replacement(prefix), route)
+
+
+def _replacement(prefix: str) -> str:
+    version = API_VERSION.match(prefix)
+    return version.group() if version else ""
+
+
+def _longest_first(path_route: ir.PathRoute) -> tuple[int, str]:
+    return -len(path_route.prefix), path_route.prefix

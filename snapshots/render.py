@@ -1,0 +1,59 @@
+"""The resources of a snapshot as plain data, read back from the bytes that Envoy is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# Each import also registers its messages, by which the contents of an `Any` are read.
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3.route_pb2 import RouteConfiguration
+from envoy.config.route.v3.scoped_route_pb2 import ScopedRouteConfiguration
+from envoy.extensions.common.matching.v3 import extension_matcher_pb2 as _extension_matcher
+from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2 as _skip_action
+from envoy.extensions.filters.http.ext_proc.v3 import ext_proc_pb2 as _ext_proc
+from envoy.extensions.filters.http.lua.v3 import lua_pb2 as _lua
+from envoy.extensions.filters.http.router.v3 import router_pb2 as _router
+from envoy.extensions.filters.http.transform.v3 import transform_pb2 as _transform
+from envoy.extensions.filters.http.upstream_codec.v3 import upstream_codec_pb2 as _codec
+from envoy.extensions.filters.network.http_connection_manager.v3 import (
+    http_connection_manager_pb2 as _hcm,
+)
+from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
+    header_mutation_pb2 as _header_mutation,
+)
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2 as _previous_hosts
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as _http_options
+from envoy.type.matcher.v3 import http_inputs_pb2 as _http_inputs
+from google.protobuf.json_format import MessageToDict
+from xds.type.v3 import typed_struct_pb2 as _typed_struct
+
+from snapshots.snapshot import NodeSnapshot, Resource
+from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE
+
+READ_IN_ANY = (
+    _extension_matcher, _skip_action, _ext_proc, _lua, _router, _transform, _codec, _hcm,
+    _header_mutation, _previous_hosts, _http_options, _http_inputs, _typed_struct,
+)  # fmt: skip
+"""The modules whose messages may stand in an `Any` of ours."""
+
+SECTIONS = {
+    "listeners": (LISTENER, Listener),
+    "scoped_routes": (SCOPED_ROUTE, ScopedRouteConfiguration),
+    "routes": (ROUTE, RouteConfiguration),
+    "clusters": (CLUSTER, Cluster),
+    "endpoints": (ENDPOINT, ClusterLoadAssignment),
+}
+
+
+def render(node: NodeSnapshot) -> dict[str, list[dict[str, Any]]]:
+    """Return every resource of *node* by section; fields are spelt as in Envoy's documentation."""
+    return {
+        section: [_plain(resource, message) for resource in node.types[url].resources.values()]
+        for section, (url, message) in SECTIONS.items()
+    }
+
+
+def _plain(resource: Resource, message: Any) -> dict[str, Any]:  # noqa: ANN401 - generated class
+    return MessageToDict(message.FromString(resource.body), preserving_proto_field_name=True)

@@ -1,0 +1,149 @@
+"""One cluster for each pool.
+
+Source: "Cluster (proto)", "Health checking (proto)" and "HTTP upstream options (proto)" of the API.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
+from envoy_data_plane.envoy.config.core import v3 as core_v3
+from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
+from envoy_data_plane.envoy.extensions.filters.http.upstream_codec import v3 as upstream_codec_v3
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
+from envoy_data_plane.envoy.extensions.upstreams.http import v3 as upstreams_v3
+from envoy_data_plane.envoy.type import v3 as type_v3
+from envoy_data_plane.google.protobuf import Any
+
+from snapshots.ir import model as ir
+from snapshots.ir import names
+from snapshots.resources.encode import Plain, pack, struct
+from snapshots.resources.endpoints import build_load_assignment
+from snapshots.resources.parts import ADS, seconds
+from snapshots.resources.typed_struct import TypedStruct
+
+CONNECT_TIMEOUT_S = 5.0
+UNBOUNDED = 1_000_000
+"""Envoy's default of 1,024 requests for a cluster is far below what streams of tokens need."""
+HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+LUA_TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
+
+LB_POLICIES = {
+    "least_request": cluster_v3.ClusterLbPolicy.LEAST_REQUEST,
+    "round_robin": cluster_v3.ClusterLbPolicy.ROUND_ROBIN,
+    "random": cluster_v3.ClusterLbPolicy.RANDOM,
+    "maglev": cluster_v3.ClusterLbPolicy.MAGLEV,
+    "ring_hash": cluster_v3.ClusterLbPolicy.RING_HASH,
+}
+
+
+def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
+    """Return the cluster of *pool*; its endpoints travel by EDS unless Envoy resolves them."""
+    cluster = cluster_v3.Cluster(
+        name=names.cluster_name(pool.name),
+        connect_timeout=seconds(CONNECT_TIMEOUT_S),
+        lb_policy=LB_POLICIES[pool.load_balancing],
+        common_lb_config=cluster_v3.ClusterCommonLbConfig(
+            # A dead server gets no request, also when all are dead: 503 says it.
+            healthy_panic_threshold=type_v3.Percent(value=0)
+        ),
+        # Else a removed server that still answers its health check keeps getting requests.
+        ignore_health_on_host_removal=True,
+        circuit_breakers=_circuit_breakers(),
+        outlier_detection=_outlier_detection(),
+        health_checks=[_health_check(pool.health_check)] if pool.health_check else [],
+        typed_extension_protocol_options={HTTP_PROTOCOL_OPTIONS: _http_options(pool.rewrites)},
+    )
+    _set_discovery(cluster, pool)
+    return cluster
+
+
+def build_no_model_cluster() -> cluster_v3.Cluster:
+    """Return the cluster without servers that uploads match before their model is known."""
+    return cluster_v3.Cluster(
+        name=names.NO_MODEL_CLUSTER,
+        type=cluster_v3.ClusterDiscoveryType.STATIC,
+        load_assignment=endpoint_v3.ClusterLoadAssignment(cluster_name=names.NO_MODEL_CLUSTER),
+    )
+
+
+def _set_discovery(cluster: cluster_v3.Cluster, pool: ir.Pool) -> None:
+    if pool.by_dns:
+        cluster.type = cluster_v3.ClusterDiscoveryType.STRICT_DNS
+        cluster.dns_lookup_family = cluster_v3.ClusterDnsLookupFamily.V4_PREFERRED
+        cluster.load_assignment = build_load_assignment(pool)
+    else:
+        cluster.type = cluster_v3.ClusterDiscoveryType.EDS
+        cluster.eds_cluster_config = cluster_v3.ClusterEdsClusterConfig(eds_config=ADS)
+
+
+def _circuit_breakers() -> cluster_v3.CircuitBreakers:
+    thresholds = cluster_v3.CircuitBreakersThresholds(
+        max_connections=UNBOUNDED,
+        max_pending_requests=UNBOUNDED,
+        max_requests=UNBOUNDED,
+        max_retries=UNBOUNDED,
+        retry_budget=cluster_v3.CircuitBreakersThresholdsRetryBudget(
+            budget_percent=type_v3.Percent(value=20), min_retry_concurrency=10
+        ),
+    )
+    return cluster_v3.CircuitBreakers(thresholds=[thresholds])
+
+
+def _outlier_detection() -> cluster_v3.OutlierDetection:
+    """Take a server out that cannot be reached; what it answers is its own business."""
+    return cluster_v3.OutlierDetection(
+        split_external_local_origin_errors=True,
+        consecutive_local_origin_failure=3,
+        enforcing_consecutive_local_origin_failure=100,
+        enforcing_consecutive_5xx=0,
+        enforcing_consecutive_gateway_failure=0,
+        enforcing_success_rate=0,
+        enforcing_local_origin_success_rate=0,
+        interval=seconds(1),
+        base_ejection_time=seconds(5),
+        max_ejection_percent=100,
+    )
+
+
+def _health_check(check: ir.HealthCheck) -> core_v3.HealthCheck:
+    return core_v3.HealthCheck(
+        timeout=seconds(check.timeout_s),
+        interval=seconds(check.interval_s),
+        # Envoy waits 60 s between checks of a cluster that has had no traffic yet.
+        no_traffic_interval=seconds(check.interval_s),
+        unhealthy_threshold=2,
+        healthy_threshold=1,
+        http_health_check=core_v3.HealthCheckHttpHealthCheck(path=check.path),
+    )
+
+
+@cache
+def _http_options(rewrites: bool) -> Any:
+    filters = [hcm_v3.HttpFilter(name=names.REWRITE_FILTER, typed_config=_rewrite_filter())]
+    codec = hcm_v3.HttpFilter(
+        name=names.UPSTREAM_CODEC_FILTER, typed_config=pack(upstream_codec_v3.UpstreamCodec())
+    )
+    options = upstreams_v3.HttpProtocolOptions(
+        explicit_http_config=upstreams_v3.HttpProtocolOptionsExplicitHttpConfig(
+            http_protocol_options=core_v3.Http1ProtocolOptions()
+        ),
+        http_filters=[*filters, codec] if rewrites else [],
+    )
+    return pack(options)
+
+
+@cache
+def _rewrite_filter() -> Any:
+    """Return the Lua filter that writes the pool's model name into the body.
+
+    `shared_vm_id` lets all clusters share one Lua state; our types do not know the field yet.
+    """
+    script = files("snapshots.resources").joinpath("rewrite_model.lua").read_text()
+    lua: dict[str, Plain] = {
+        "default_source_code": {"inline_string": script},
+        "shared_vm_id": names.REWRITE_FILTER,
+    }
+    return pack(TypedStruct(type_url=LUA_TYPE, value=struct(lua)))

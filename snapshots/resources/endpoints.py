@@ -1,0 +1,38 @@
+"""One load assignment for each pool.
+
+Source: "HTTP/EDS endpoint configuration (proto)" of the API reference.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from envoy_data_plane.envoy.config.core import v3 as core_v3
+from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
+
+from snapshots.ir import model as ir
+from snapshots.ir import names
+from snapshots.resources.parts import socket_address
+
+
+def build_load_assignment(pool: ir.Pool) -> endpoint_v3.ClusterLoadAssignment:
+    """Return the servers of *pool*, grouped by zone."""
+    by_zone = groupby(pool.endpoints, key=lambda endpoint: endpoint.zone)
+    return endpoint_v3.ClusterLoadAssignment(
+        cluster_name=names.cluster_name(pool.name),
+        endpoints=[_locality(zone, tuple(members)) for zone, members in by_zone],
+    )
+
+
+def _locality(zone: str, members: tuple[ir.Endpoint, ...]) -> endpoint_v3.LocalityLbEndpoints:
+    return endpoint_v3.LocalityLbEndpoints(
+        locality=core_v3.Locality(zone=zone) if zone else None,
+        lb_endpoints=[_endpoint(member) for member in members],
+    )
+
+
+def _endpoint(member: ir.Endpoint) -> endpoint_v3.LbEndpoint:
+    return endpoint_v3.LbEndpoint(
+        endpoint=endpoint_v3.Endpoint(address=socket_address(member.host, member.port)),
+        load_balancing_weight=member.weight,
+    )

@@ -1,0 +1,163 @@
+"""Envoy's own answers, in the shape of OpenAI's errors.
+
+A mapper must match nothing that the routes or the companion answer themselves, as those bodies are
+final; hence response flags and statuses that only Envoy gives, and no rule for "any error".
+
+Source: "Local reply modification" and "Access log formatter: response flags" of Envoy's docs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from envoy_data_plane.envoy.config.accesslog import v3 as accesslog_v3
+from envoy_data_plane.envoy.config.core import v3 as core_v3
+from envoy_data_plane.envoy.config.route import v3 as route_v3
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
+from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
+
+from snapshots.ir import names
+from snapshots.resources.encode import struct
+from snapshots.resources.parts import set_header
+
+INVALID_REQUEST = "invalid_request_error"
+SERVER_ERROR = "server_error"
+RETRY_AFTER_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LocalReply:
+    """One of Envoy's own answers: when it is given, and how it reads."""
+
+    status: int
+    code: str
+    message: str
+    kind: str
+    flags: tuple[str, ...] = ()
+    """Response flags of which one must be set; none: any."""
+    original_status: int = 0
+    """The status that Envoy would give; 0: any."""
+    without_model: bool = False
+    """Whether only requests count whose model was never found."""
+    param: str | None = None
+    retry_after: bool = False
+
+
+LOCAL_REPLIES = (
+    LocalReply(
+        status=400,
+        code="missing_model",
+        message="The body must be a JSON object with a string in `model`.",
+        kind=INVALID_REQUEST,
+        param="model",
+        flags=("UH",),
+        without_model=True,
+    ),
+    LocalReply(
+        status=404,
+        code="model_not_found",
+        message=f"The model `%REQ({names.MODEL_HEADER})%` does not exist.",
+        kind=INVALID_REQUEST,
+        param="model",
+        flags=("NR",),
+    ),
+    LocalReply(
+        status=503,
+        code="no_healthy_upstream",
+        message="No server of the pool can be reached. Try again later.",
+        kind=SERVER_ERROR,
+        flags=("UH", "UF", "NC"),
+        retry_after=True,
+    ),
+    LocalReply(
+        status=504,
+        code="upstream_timeout",
+        message="The server did not answer in time.",
+        kind=SERVER_ERROR,
+        flags=("UT", "SI"),
+    ),
+    LocalReply(
+        status=503,
+        code="pool_overloaded",
+        message="The pool has as many requests as it may have. Try again later.",
+        kind=SERVER_ERROR,
+        flags=("UO",),
+        retry_after=True,
+    ),
+    LocalReply(
+        status=502,
+        code="upstream_disconnected",
+        message="The server ended the connection before it had answered.",
+        kind=SERVER_ERROR,
+        flags=("UC", "UR", "LR", "UPE"),
+    ),
+    LocalReply(
+        status=413,
+        code="request_too_large",
+        message="The request body is larger than this gateway accepts.",
+        kind=INVALID_REQUEST,
+        original_status=413,
+    ),
+    LocalReply(
+        status=503,
+        code="extraction_unavailable",
+        message="The gateway cannot read the model name at the moment. Try again later.",
+        kind=SERVER_ERROR,
+        original_status=503,
+        without_model=True,
+        retry_after=True,
+    ),
+)
+"""The first that matches is given."""
+
+
+def build_local_replies() -> hcm_v3.LocalReplyConfig:
+    """Return the mappers of `LOCAL_REPLIES`, in order."""
+    return hcm_v3.LocalReplyConfig(mappers=[_mapper(reply) for reply in LOCAL_REPLIES])
+
+
+def _mapper(reply: LocalReply) -> hcm_v3.ResponseMapper:
+    error = {
+        "message": reply.message,
+        "type": reply.kind,
+        "param": reply.param,
+        "code": reply.code,
+    }
+    return hcm_v3.ResponseMapper(
+        filter=_condition(reply),
+        status_code=reply.status,
+        body_format_override=core_v3.SubstitutionFormatString(
+            json_format=struct({"error": error}), content_type="application/json"
+        ),
+        headers_to_add=[set_header("retry-after", str(RETRY_AFTER_S))] if reply.retry_after else [],
+    )
+
+
+def _condition(reply: LocalReply) -> accesslog_v3.AccessLogFilter:
+    conditions = []
+    if reply.flags:
+        flags = accesslog_v3.ResponseFlagFilter(flags=list(reply.flags))
+        conditions.append(accesslog_v3.AccessLogFilter(response_flag_filter=flags))
+    if reply.original_status:
+        conditions.append(_status_is(reply.original_status))
+    if reply.without_model:
+        conditions.append(_model_is_unknown())
+    if len(conditions) == 1:
+        return conditions[0]
+    return accesslog_v3.AccessLogFilter(and_filter=accesslog_v3.AndFilter(filters=conditions))
+
+
+def _status_is(status: int) -> accesslog_v3.AccessLogFilter:
+    # The runtime key is required; nothing sets it.
+    value = core_v3.RuntimeUInt32(default_value=status, runtime_key=f"modelyard.status_{status}")
+    comparison = accesslog_v3.ComparisonFilter(op=accesslog_v3.ComparisonFilterOp.EQ, value=value)
+    return accesslog_v3.AccessLogFilter(
+        status_code_filter=accesslog_v3.StatusCodeFilter(comparison=comparison)
+    )
+
+
+def _model_is_unknown() -> accesslog_v3.AccessLogFilter:
+    header = route_v3.HeaderMatcher(
+        name=names.MODEL_HEADER, string_match=matcher_v3.StringMatcher(exact=names.NO_MODEL)
+    )
+    return accesslog_v3.AccessLogFilter(header_filter=accesslog_v3.HeaderFilter(header=header))

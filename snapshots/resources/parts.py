@@ -1,0 +1,35 @@
+"""Small pieces that several resources hold."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.core import v3 as core_v3
+
+ADS = core_v3.ConfigSource(
+    ads=core_v3.AggregatedConfigSource(), resource_api_version=core_v3.ApiVersion.V3
+)
+"""Where every further resource comes from: the stream that brought this one."""
+
+
+def seconds(value: float) -> timedelta:
+    """Return *value* seconds as the duration that messages hold."""
+    return timedelta(seconds=value)
+
+
+def set_header(key: str, value: str) -> core_v3.HeaderValueOption:
+    """Return the option that sets a header, replacing what is there."""
+    return core_v3.HeaderValueOption(
+        header=core_v3.HeaderValue(key=key, value=value),
+        append_action=core_v3.HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+
+
+def literal(text: str) -> str:
+    """Return *text* such that Envoy's formatter gives it back: `%` starts a command there."""
+    return text.replace("%", "%%")
+
+
+def socket_address(host: str, port: int) -> core_v3.Address:
+    """Return the TCP address *host*:*port*."""
+    return core_v3.Address(socket_address=core_v3.SocketAddress(address=host, port_value=port))

@@ -28,7 +28,7 @@ from xds_server.simulate.shapes import CHAT, COMPLETION, STREAM_END, Shape, even
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_HEADER_BYTES = 64 * 1024
-STOP_GRACE_S = 2.0
+STOP_GRACE_S = 1.0
 """How long requests in flight may go on once the server stops."""
 
 Pace = Callable[[float], Awaitable[object]]

@@ -21,6 +21,7 @@ from snapshots.registry.yaml_tree import (
     Sequence,
     YamlError,
     parse_yaml,
+    refused_tag,
 )
 
 Kind = Literal["null", "date", "number", "boolean"]
@@ -81,6 +82,16 @@ class Document:
         """Return the scalar at *path* as it stands in the file; empty if it is not a scalar."""
         _marked, value = self._find(path)
         return value.text if isinstance(value, Scalar) else ""
+
+    def existing(self, path: Path) -> Path:
+        """Return the part of *path* that leads to something in the file."""
+        value: object = self.data
+        for depth, step in enumerate(path):
+            entries = dict(enumerate(value)) if isinstance(value, list) else value
+            if not isinstance(entries, dict) or step not in entries:
+                return path[:depth]
+            value = entries[step]
+        return path
 
     def _find(self, path: Path) -> tuple[Node, Node]:
         """Return the node that marks the place of *path*, and the node of its value."""
@@ -162,7 +173,7 @@ class _Reader:
             return node.text
         kind = _KINDS.get(node.tag)
         if kind is None:
-            self._refuse(node, path, f"the tag {code(node.tag)} is not accepted", "remove it")
+            self._refuse(node, path, *refused_tag(node.tag))
             return node.text
         if kind == "boolean" and (value := _BOOLEANS.get(node.text.lower())) is not None:
             return value

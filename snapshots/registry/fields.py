@@ -46,7 +46,7 @@ Switch = Annotated[bool, Strict()]
 
 def _check_version(version: object) -> object:
     if type(version) is not int or version != FORMAT_VERSION:
-        raise ValueRefusedError("not a version of this file format", "write `version: 1`")
+        raise ValueRefusedError("not a known version", "write `version: 1`")
     return version
 
 

@@ -30,6 +30,8 @@ def split_prefix(prefix: str) -> tuple[str, str]:
 
 def check_path(path: str) -> str:
     """Return *path* if it can select a model, or raise `ValueRefusedError`."""
+    if not path:
+        raise ValueRefusedError("a path must not be empty", "write a path such as `/v1/llama`")
     if not path.startswith("/"):
         raise ValueRefusedError("a path must start with `/`", f"write {code('/' + path)}")
     if len(path) > MAX_PATH_CHARACTERS:

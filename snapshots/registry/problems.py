@@ -75,7 +75,11 @@ class RegistryError(Exception):
 
 def place_of(path: Path) -> str:
     """Return *path* as people read it: `("models", "a", "aliases", 0)` is `models.a.aliases.0`."""
-    return ".".join(printable(str(step)) or '""' for step in path)
+    return ".".join(_step(str(step)) for step in path)
+
+
+def _step(step: str) -> str:
+    return printable(step) if step and step == step.strip() else f'"{printable(step)}"'
 
 
 def printable(text: str) -> str:

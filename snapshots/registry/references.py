@@ -167,10 +167,8 @@ def _check_weights(path: Path, split: Entries) -> Iterator[Refusal]:
 
 def _check_gateways(data: Entries, suggestions: Suggestions) -> Iterator[Refusal]:
     clusters: dict[str, str] = {}
-    aliases = {
-        alias: model
-        for model, entry in _mappings(data, "models")
-        for _index, alias in _texts(entry, "aliases")
+    others = {
+        name: description for path, name, description in _names(data) if path != ("models", name)
     }
     for name, gateway in _mappings(data, "gateways"):
         cluster = gateway.get("node_cluster", "*")
@@ -180,14 +178,14 @@ def _check_gateways(data: Entries, suggestions: Suggestions) -> Iterator[Refusal
                 f"gateway {code(clusters[cluster])} has the node_cluster {code(cluster)} already",
                 "an Envoy gets one gateway: give each a node_cluster of its own",
             )
-        yield from _check_exposed(name, gateway, data, aliases, suggestions)
+        yield from _check_exposed(name, gateway, data, others, suggestions)
 
 
 def _check_exposed(
     name: str,
     gateway: Entries,
     data: Entries,
-    aliases: Mapping[str, str],
+    others: Mapping[str, str],
     suggestions: Suggestions,
 ) -> Iterator[Refusal]:
     models = _mapping(data.get("models"))
@@ -196,9 +194,9 @@ def _check_exposed(
         path: Path = ("gateways", name, "models", index)
         if model in taken:
             yield Refusal(path, f"{code(model)} is already in this list", "remove it")
-        elif model in aliases:
-            hint = f"write {code(aliases[model])}: its aliases come with it"
-            yield Refusal(path, f"{code(model)} is an alias", hint)
+        elif model not in models and model in others:
+            hint = "list models only: their aliases and adapters come with them"
+            yield Refusal(path, f"{code(model)} is {others[model]}", hint)
         elif model not in models:
             hint = suggestions.hint(model, models, "add it under `models`")
             yield Refusal(path, f"no model is named {code(model)}", hint)

@@ -16,6 +16,7 @@ from snapshots.registry.problems import (
     Suggestions,
     ValueRefusedError,
     code,
+    printable,
     quote_it,
 )
 from snapshots.registry.schema import Registry
@@ -72,12 +73,15 @@ class _Wording:
 
     def refusal(self, error: ErrorDetails) -> Refusal:
         path = tuple(step for step in error["loc"] if step != "[key]")
+        if error["type"] != "missing":
+            path = self._document.existing(path)  # without `address` for a short form
         if special := self._special.get(error["type"]):
             return Refusal(path, *special(path, error))
         if expected := _EXPECTED.get(error["type"]):
-            message = f"must be {expected}, not {self._describe(path, error['input'])}"
+            message = f"must be {expected}, {self._description(path, error['input'])}"
             return Refusal(path, message, self._hint(path, error))
-        return Refusal(path, _LIMITS.get(error["type"], "{msg}").format_map(_facts(error)))
+        message = _LIMITS.get(error["type"], "{msg}").format_map(_facts(error))
+        return Refusal(path, message, _FORMS.get(_form_of(path), ""))
 
     def _unknown_field(self, path: Path, _error: ErrorDetails) -> tuple[str, str]:
         known = _fields_at(path[:-1])
@@ -87,7 +91,7 @@ class _Wording:
     def _missing_field(self, path: Path, _error: ErrorDetails) -> tuple[str, str]:
         if path == ("version",):
             return "missing", "start the file with `version: 1`"
-        return "missing", _MISSING.get(str(path[-1]), "")
+        return "missing", _FORMS.get(_form_of(path), "")
 
     def _refused_value(self, _path: Path, error: ErrorDetails) -> tuple[str, str]:
         refused = error.get("ctx", {}).get("error")
@@ -99,33 +103,41 @@ class _Wording:
         choices = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
         message = (
             f"must be one of {', '.join(map(code, choices))}, "
-            f"not {self._describe(path, error['input'])}"
+            f"{self._description(path, error['input'])}"
         )
-        return message, self._suggestions.hint(str(error["input"]), choices)
+        written = error["input"] if isinstance(error["input"], str) else ""
+        return message, self._suggestions.hint(written, choices)
 
-    def _describe(self, path: Path, value: object) -> str:
-        """Return what *value* is, as its author sees it."""
+    def _description(self, path: Path, value: object) -> str:
+        """Return what *value* is instead of what it should be, as its author sees it."""
         if isinstance(value, list | dict):
-            return "a list" if isinstance(value, list) else "a mapping"
+            return "not a list" if isinstance(value, list) else "not a mapping"
         if value == Unquoted("", "null"):
-            return "empty"
-        kind = value.kind if isinstance(value, Unquoted) else _KINDS[type(value)]
-        return f"the {kind} {code(self._document.written(path))}"
+            return "but nothing is there"
+        kind = value.kind if isinstance(value, Unquoted) else _KINDS.get(type(value), "value")
+        return f"not the {kind} {code(self._document.written(path))}"
 
     def _hint(self, path: Path, error: ErrorDetails) -> str:
-        value = error["input"]
-        written = self._document.written(path)
-        if value == Unquoted("", "null"):
-            return "write a value, or remove the line"
+        value, written = error["input"], self._document.written(path)
         if error["type"] == "string_type" and written:
             return quote_it(written)
-        if error["type"] == "tuple_type" and isinstance(value, str):
-            return f"write [{value}]"
-        if error["type"] == "time_delta_type" and isinstance(value, int):
+        if isinstance(value, Unquoted) and value.kind == "null":
+            return "write a value, or remove the line"
+        return _scalar_hint(error["type"], value) or _FORMS.get(_form_of(path), "")
+
+
+def _scalar_hint(error_type: str, value: object) -> str:
+    """Return how to turn the scalar *value* into what was expected, if that is easy to see."""
+    match error_type, value:
+        case "tuple_type", str():
+            return f"write [{printable(value)}]"
+        case "time_delta_type", int():
             return f"add the unit: {value}s"
-        if error["type"] == "int_type" and isinstance(value, str) and value.isdecimal():
+        case "int_type", str() if value.isdecimal():
             return "remove the quotes"
-        return ""
+        case "int_type", Unquoted():
+            return "write plain digits, without a fraction"
+    return ""
 
 
 _KINDS: Final[Mapping[type, str]] = {bool: "boolean", int: "number", str: "text"}
@@ -149,10 +161,23 @@ _LIMITS: Final = {
     "string_too_long": "must have at most {max_length} characters",
 }
 
-_MISSING: Final = {
-    "endpoints": "add `endpoints: [10.0.0.1:8000]`",
-    "address": "add `address: 10.0.0.1:8000`",
+_FORMS: Final = {
+    "gateways": "leave it out for one gateway on 0.0.0.0:10000",
+    "pools.*": "write {endpoints: [10.0.0.1:8000]}",
+    "pools.*.endpoints": "write endpoints: [10.0.0.1:8000]",
+    "pools.*.endpoints.*": "write 10.0.0.1:8000 or {address: 10.0.0.1:8000}",
+    "pools.*.endpoints.*.address": "write address: 10.0.0.1:8000",
+    "pools.*.health_check": "leave it out for the default, or write `false` for none",
+    "models.*": "write {pool: llama-1b}",
+    "models.*.split": "write {llama-1b: 70, llama-3b: 30}",
+    "extraction.max_body": "write 16MiB, or a whole number of bytes",
 }
+"""What would be right, by the place with a star for names and indexes."""
+
+
+def _form_of(path: Path) -> str:
+    pattern = (step if index % 2 == 0 else "*" for index, step in enumerate(path))
+    return ".".join(map(str, path[:2] if path[:1] == ("extraction",) else pattern))
 
 
 def _facts(error: ErrorDetails) -> dict[str, object]:

@@ -156,7 +156,7 @@ class _TreeBuilder:
 
     def _begin(self, node: Sequence | Mapping, event: Any) -> None:  # noqa: ANN401
         if event.tag not in _COLLECTION_TAGS:
-            raise YamlError(*_position(event), f"the tag {code(event.tag)} is not accepted")
+            raise YamlError(*_position(event), *refused_tag(event.tag))
         if len(self._open) >= MAX_DEPTH:
             raise YamlError(*_position(event), f"nested deeper than {MAX_DEPTH} levels")
         self._anchors.pop(event.anchor, None)  # a new anchor of the same name is not known yet
@@ -174,7 +174,9 @@ class _TreeBuilder:
         if anchored is None:
             inside = any(event.anchor == frame.anchor for frame in self._open)
             reason = "stands for an entry that holds it" if inside else "has no anchor before it"
-            raise YamlError(*_position(event), f"the alias {code('*' + event.anchor)} {reason}")
+            message = f"the alias {code('*' + event.anchor)} {reason}"
+            hint = "" if inside else f"mark what it stands for with {code('&' + event.anchor)}"
+            raise YamlError(*_position(event), message, hint)
         if len(self._open) + anchored.height > MAX_DEPTH:
             raise YamlError(*_position(event), f"nested deeper than {MAX_DEPTH} levels")
         self._add(anchored.node, anchored.nodes, anchored.height)
@@ -200,6 +202,12 @@ class _TreeBuilder:
         else:
             frame.node.pairs.append((frame.key, node))
             frame.key = None
+
+
+def refused_tag(tag: str) -> tuple[str, str]:
+    """Return message and hint for a tag that a registry has no use for."""
+    short = tag.replace("tag:yaml.org,2002:", "!!")
+    return f"the tag {code(short)} is not accepted", "remove it"
 
 
 def _position(event: Any) -> tuple[int, int]:  # noqa: ANN401

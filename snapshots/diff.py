@@ -22,7 +22,7 @@ class TypeDiff:
 
 
 def diff(old: NodeSnapshot, new: NodeSnapshot) -> dict[TypeUrl, TypeDiff]:
-    """Return, by type, what an Envoy that holds *old* is sent for *new*; equal types are left out."""
+    """Return, by type, what an Envoy that holds *old* is sent for *new*; empty if nothing is."""
     differences = {url: _diff_type(old.types[url], new.types[url]) for url in PUSH_ORDER}
     return {url: difference for url, difference in differences.items() if difference}
 

@@ -1,4 +1,4 @@
-"""Where a request would go, and why: Envoy's decisions, told from the same resolved registry.
+"""Where a request would go, and why: Envoy's decisions, told from the same resolved registry."""
 
 from __future__ import annotations
 

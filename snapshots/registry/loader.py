@@ -60,8 +60,7 @@ def locate(text: bytes, path: Path) -> tuple[int, int]:
 
 def _read(text: bytes) -> Document:
     if len(text) > MAX_FILE_BYTES:
-        limit = f"at most {MAX_FILE_BYTES // 2**20} MiB"
-        raise YamlError(1, 1, f"the file has {len(text):,} bytes, {limit} are read")
+        raise YamlError(1, 1, f"the file is larger than {MAX_FILE_BYTES // 2**20} MiB")
     try:
         text.decode()
     except UnicodeDecodeError as error:

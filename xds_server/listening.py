@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 
 from xds_server.address import Address
@@ -11,7 +12,9 @@ class CannotListenError(Exception):
     """An address is not ours to take; the message names the option, the address and the reason."""
 
     def __init__(self, option: str, address: Address, error: OSError) -> None:
-        reason = error.strerror or str(error)
+        # What Python adds to strerror repeats the address; a resolver's errno is not the system's.
+        system = error.errno and not isinstance(error, socket.gaierror)
+        reason = os.strerror(error.errno) if system else error.strerror or str(error)
         super().__init__(f"cannot listen on {option} {address}: {reason}")
 
 

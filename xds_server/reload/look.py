@@ -72,8 +72,11 @@ def read(path: Path) -> bytes | ReadProblem:
     """Return the content of the file *path*: `READ_LIMIT_BYTES` at most."""
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
                 return ReadProblem(f"{path} is not a regular file")
+            if status.st_size > READ_LIMIT_BYTES:
+                return ReadProblem(f"{path} has {status.st_size:,} bytes: that is no registry")
             return file.read(READ_LIMIT_BYTES)
     except FileNotFoundError:
         return ReadProblem(f"{path} does not exist")

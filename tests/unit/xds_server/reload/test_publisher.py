@@ -1,0 +1,121 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from xds_server.reload.look import ReadProblem
+from xds_server.reload.metrics import ReloadMetrics
+from xds_server.reload.publisher import RefusedError, RegistryPublisher
+from xds_server.store import SnapshotStore
+
+REGISTRY = b"""\
+version: 1
+pools:
+  blue: {endpoints: ["127.0.0.1:9001"]}
+  green: {endpoints: ["127.0.0.1:9002"]}
+models:
+  small: {pool: blue}
+"""
+EDITED = REGISTRY.replace(b"pool: blue", b"pool: green")
+BROKEN = REGISTRY.replace(b"pool: blue", b"pool: bleu")
+
+
+@pytest.fixture
+def store() -> SnapshotStore:
+    return SnapshotStore()
+
+
+@pytest.fixture
+def metrics() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def publisher(store, metrics) -> RegistryPublisher:
+    return RegistryPublisher(Path("registry.yaml"), store, ReloadMetrics(metrics))
+
+
+async def test_what_is_refused_at_the_start_raises_with_the_reasons(publisher, store):
+    with pytest.raises(RefusedError, match=r"^registry\.yaml:6:11: models\.small\.pool: "):
+        await publisher.load(BROKEN)
+
+    assert store.current is None
+
+
+async def test_what_cannot_be_read_at_the_start_raises_with_the_reason(publisher):
+    with pytest.raises(RefusedError, match=r"^gone$"):
+        await publisher.load(ReadProblem("gone"))
+
+
+async def test_a_refused_offer_is_logged_once_with_what_is_served_instead(publisher, store):
+    await publisher.load(REGISTRY)
+
+    with capture_logs() as logs:
+        await publisher.offer(BROKEN)
+
+    assert [line["event"] for line in logs] == ["registry.refused"]
+    assert logs[0]["error_message"] == publisher.error
+    assert logs[0]["serving_revision"] == store.current.snapshot.revision
+
+
+async def test_a_good_offer_is_logged_with_its_revision(publisher, store):
+    await publisher.load(REGISTRY)
+
+    with capture_logs() as logs:
+        await publisher.offer(EDITED)
+
+    revision = store.current.snapshot.revision
+    assert [line["event"] for line in logs] == ["registry.loaded", "snapshot.published"]
+    assert [line["revision"] for line in logs] == [revision, revision]
+    assert logs[1]["serial"] == 2
+
+
+async def test_a_defect_while_building_refuses_the_edit_and_keeps_serving(
+    publisher, store, monkeypatch
+):
+    await publisher.load(REGISTRY)
+    monkeypatch.setattr("xds_server.reload.publisher.load_registry", lambda *_: 1 / 0)
+
+    with capture_logs() as logs:
+        await publisher.offer(EDITED)
+
+    assert "ZeroDivisionError: division by zero" in publisher.error
+    assert [line["event"] for line in logs] == ["registry.build.failed", "registry.refused"]
+    assert store.current.serial == 1
+
+
+async def test_the_event_loop_runs_on_while_a_registry_is_built(publisher):
+    many = b"".join(b"  m%d: {pool: blue}\n" % number for number in range(300))
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while not publisher.served:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(30):
+        tasks.create_task(count())
+        await publisher.load(REGISTRY + many)
+
+    assert turns > 10
+
+
+async def test_an_origin_is_told_as_a_place_in_the_content_that_is_served(publisher):
+    await publisher.load(b"# moves everything down\n" + REGISTRY)
+
+    assert publisher.describe_origin(("pools", "green")) == "registry.yaml:5:3 (pools.green)"
+
+
+async def test_an_origin_that_the_file_no_longer_holds_is_told_where_it_was(publisher):
+    await publisher.load(REGISTRY)
+
+    assert publisher.describe_origin(("pools", "gone")) == "registry.yaml:2:1 (pools.gone)"
+
+
+async def test_a_resource_without_an_entry_has_no_place(publisher):
+    await publisher.load(REGISTRY)
+
+    assert publisher.describe_origin(()) == ""

@@ -1,0 +1,120 @@
+"""What becomes of each content of the registry file: a published snapshot, or a refusal.
+
+The last good snapshot stays published whatever comes. Does not read the file.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+
+import structlog
+
+from snapshots.build import SnapshotBuilder
+from snapshots.consistency import InconsistentSnapshotError
+from snapshots.registry.loader import RegistryError, load_registry, locate, place_of
+from snapshots.registry.schema import Registry
+from snapshots.snapshot import Snapshot
+from xds_server.reload.look import ReadProblem
+from xds_server.reload.metrics import ReloadMetrics
+from xds_server.store import SnapshotStore
+
+log = structlog.get_logger()
+
+
+class RefusedError(Exception):
+    """A content of the registry file that is not served; the message holds every reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The content that the published snapshot was built from."""
+
+    text: bytes
+    registry: Registry
+    loaded_at: datetime
+
+
+class RegistryPublisher:
+    """Turn contents of the file *path* into snapshots in *store*; use it from one task."""
+
+    def __init__(self, path: Path, store: SnapshotStore, metrics: ReloadMetrics) -> None:
+        self.path = path
+        self.served: Served | None = None
+        self.error: str | None = None
+        """Why the newest content of the file is not the one that is served."""
+        self._store = store
+        self._metrics = metrics
+        self._builder = SnapshotBuilder()
+
+    async def load(self, content: bytes | ReadProblem) -> None:
+        """Publish the snapshot of *content*, or raise RefusedError; for the start."""
+        if isinstance(content, ReadProblem):
+            raise RefusedError(content.message)
+        started = perf_counter()
+        registry, snapshot = await self._build(content)
+        self.served = Served(content, registry, datetime.now(UTC))
+        self.error = None
+        log.info(
+            "registry.loaded",
+            path=str(self.path),
+            revision=snapshot.revision,
+            models=len(registry.models),
+            seconds=round(perf_counter() - started, 4),
+        )
+        changed = self._publish(snapshot)
+        self._metrics.loaded(self.served.loaded_at, changed=changed)
+
+    async def offer(self, content: bytes | ReadProblem) -> None:
+        """Publish the snapshot of *content*; if it is refused, say so and keep the last one."""
+        try:
+            await self.load(content)
+        except RefusedError as error:
+            self.error = str(error)
+            self._metrics.refused()
+            log.warning(
+                "registry.refused",
+                path=str(self.path),
+                error_message=self.error,
+                serving_revision=self._store.current and self._store.current.snapshot.revision,
+            )
+
+    def describe_origin(self, origin: tuple[str, ...]) -> str:
+        """Return where *origin* stands, such as `registry.yaml:12:3 (pools.llama-1b)`.
+
+        Empty for a resource that comes from no entry.
+        """
+        if not origin or not self.served:
+            return ""
+        line, column = locate(self.served.text, origin)
+        return f"{self.path}:{line}:{column} ({place_of(origin)})"
+
+    async def _build(self, content: bytes) -> tuple[Registry, Snapshot]:
+        try:
+            # In a thread, so that the streams are served while a large registry is built.
+            with self._metrics.build_seconds.time():
+                return await asyncio.to_thread(self._build_now, content)
+        except (RegistryError, InconsistentSnapshotError) as error:
+            raise RefusedError(str(error)) from error
+        except Exception as error:  # a defect of ours must not end what serves the fleet
+            log.exception("registry.build.failed", path=str(self.path))
+            raise RefusedError(
+                f"{self.path}: building failed: {type(error).__name__}: {error}"
+            ) from error
+
+    def _build_now(self, content: bytes) -> tuple[Registry, Snapshot]:
+        registry = load_registry(content, str(self.path))
+        return registry, self._builder.build(registry)
+
+    def _publish(self, snapshot: Snapshot) -> bool:
+        """Publish *snapshot* unless it is the current one; tell whether it was."""
+        before = self._store.current
+        if before and before.snapshot.revision == snapshot.revision:
+            return False
+        published = self._store.publish(snapshot)
+        self._metrics.published(snapshot)
+        log.info("snapshot.published", revision=snapshot.revision, serial=published.serial)
+        return True

@@ -12,11 +12,18 @@ from typing import Any, Literal
 import yaml
 
 from snapshots.ir import names
+from xds_server.address import Address
 
 Variant = Literal["delta", "sotw"]
 HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 MAX_DOWNSTREAM_CONNECTIONS = 50_000
-UNIX_SCHEME = "unix:"
+
+
+@dataclass(frozen=True, slots=True)
+class UnixPath:
+    """A Unix socket of this machine."""
+
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +32,9 @@ class Bootstrap:
 
     node_id: str
     node_cluster: str
-    xds_host: str
-    xds_port: int
-    ext_proc_address: str
-    """`unix:/path` or `host:port`."""
-    admin_host: str
-    admin_port: int
+    xds: Address
+    ext_proc: Address | UnixPath
+    admin: Address
     variant: Variant
 
 
@@ -38,10 +42,10 @@ def render_bootstrap(bootstrap: Bootstrap) -> str:
     """Return *bootstrap* as the YAML that `envoy -c` reads."""
     document = {
         "node": {"id": _Quoted(bootstrap.node_id), "cluster": _Quoted(bootstrap.node_cluster)},
-        "admin": {"address": _socket_address(bootstrap.admin_host, bootstrap.admin_port)},
+        "admin": {"address": _socket_address(bootstrap.admin)},
         "dynamic_resources": _dynamic_resources(bootstrap.variant),
         "static_resources": {
-            "clusters": [_xds_cluster(bootstrap), _ext_proc_cluster(bootstrap.ext_proc_address)]
+            "clusters": [_xds_cluster(bootstrap), _ext_proc_cluster(bootstrap.ext_proc)]
         },
         "overload_manager": _overload_manager(),
     }
@@ -96,25 +100,21 @@ def _xds_cluster(bootstrap: Bootstrap) -> dict[str, Any]:
         "dns_lookup_family": "V4_PREFERRED",
         "connect_timeout": "1s",
         "typed_extension_protocol_options": _http2(keepalive),
-        "load_assignment": _one_endpoint(
-            names.XDS_CLUSTER, _socket_address(bootstrap.xds_host, bootstrap.xds_port)
-        ),
+        "load_assignment": _one_endpoint(names.XDS_CLUSTER, _socket_address(bootstrap.xds)),
     }
 
 
-def _ext_proc_cluster(address: str) -> dict[str, Any]:
+def _ext_proc_cluster(address: Address | UnixPath) -> dict[str, Any]:
     # Every request has a stream of its own: Envoy's default of 1,024 of each would refuse some.
     most = 1_000_000
     limits = {"max_connections": most, "max_pending_requests": most, "max_requests": most}
-    is_unix = address.startswith(UNIX_SCHEME)
-    if is_unix:
-        endpoint = {"pipe": {"path": address.removeprefix(UNIX_SCHEME)}}
+    if isinstance(address, UnixPath):
+        discovery, endpoint = "STATIC", {"pipe": {"path": address.path}}
     else:
-        host, _, port = address.rpartition(":")
-        endpoint = _socket_address(host.strip("[]"), int(port))
+        discovery, endpoint = "STRICT_DNS", _socket_address(address)
     return {
         "name": names.EXT_PROC_CLUSTER,
-        "type": "STATIC" if is_unix else "STRICT_DNS",
+        "type": discovery,
         "connect_timeout": "0.25s",
         "circuit_breakers": {"thresholds": [limits]},
         "typed_extension_protocol_options": _http2({}),
@@ -138,8 +138,8 @@ def _one_endpoint(cluster: str, address: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _socket_address(host: str, port: int) -> dict[str, Any]:
-    return {"socket_address": {"address": host, "port_value": port}}
+def _socket_address(address: Address) -> dict[str, Any]:
+    return {"socket_address": {"address": address.host, "port_value": address.port}}
 
 
 def _overload_manager() -> dict[str, Any]:

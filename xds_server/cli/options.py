@@ -12,11 +12,11 @@ from xds_server.telemetry import configure_logging
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def option(name: str, **attributes: Any) -> Callable[[F], F]:  # noqa: ANN401 - click's own signature
+def option(name: str, *aliases: str, **attributes: Any) -> Callable[[F], F]:  # noqa: ANN401 - click's own
     """Return click's option *name* which can also be set by `MODELYARD_<NAME>`."""
     variable = "MODELYARD_" + name.removeprefix("--").split("/")[0].replace("-", "_").upper()
     attributes.setdefault("show_default", True)
-    return click.option(name, envvar=variable, show_envvar=False, **attributes)
+    return click.option(name, *aliases, envvar=variable, show_envvar=False, **attributes)
 
 
 def log_format_option(command: F) -> F:

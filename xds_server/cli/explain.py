@@ -1,0 +1,83 @@
+"""`modelyard explain`: tell where a request would go, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from snapshots.explain import Explanation, Request, Share, explain
+from snapshots.ir.names import ROUTING_HEADER_PREFIX
+from snapshots.ir.translate import translate
+from xds_server.cli.gateways import gateway_for, node_cluster_option
+from xds_server.cli.options import option
+from xds_server.cli.registry_file import read_registry
+
+
+@click.command()
+@click.argument("registry", type=click.Path(path_type=Path))
+@option("--model", default=None, help="What the body says in `model`; none: it says nothing.")
+@option("--path", default="/v1/chat/completions", help="The request's path.")
+@option("--method", default="POST", help="The request's method.")
+@option("--header", multiple=True, metavar="NAME=VALUE", help="A request header; repeatable.")
+@node_cluster_option
+@option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def command(
+    registry: Path,
+    model: str | None,
+    path: str,
+    method: str,
+    header: tuple[str, ...],
+    node_cluster: str,
+    as_json: bool,
+) -> None:
+    """Tell where a request goes that the file REGISTRY routes, and why.
+
+    Exit code 1 if no server would see it because of its model or path.
+    """
+    notes = tuple(_notes(header))
+    gateway = gateway_for(translate(read_registry(registry)), node_cluster)
+    explanation = explain(gateway, Request(model, path, method.upper()))
+    if as_json:
+        click.echo(json.dumps({**asdict(explanation), "notes": notes}, ensure_ascii=False))
+    else:
+        for line in (*_lines(explanation), *notes):
+            click.echo(line)
+    if explanation.status is not None and explanation.status >= 400:  # noqa: PLR2004 - HTTP
+        raise click.exceptions.Exit(1)
+
+
+def _notes(headers: tuple[str, ...]) -> Iterator[str]:
+    for header in headers:
+        name, separator, _ = header.partition("=")
+        if not separator or not name:
+            raise click.BadParameter(f"{header!r} is not NAME=VALUE", param_hint="--header")
+        if name.lower().startswith(ROUTING_HEADER_PREFIX):
+            yield f"note      {name} is removed: no client picks a route by header"
+        else:
+            yield f"note      {name} has no part in routing"
+
+
+def _lines(explanation: Explanation) -> Iterator[str]:
+    yield f"gateway   {explanation.gateway}"
+    yield f"scope     {explanation.scope}"
+    for index, step in enumerate(explanation.why):
+        yield f"{'why' if index == 0 else '':9} {step}"
+    if explanation.status is not None:
+        yield f"answer    {explanation.status} by Envoy itself"
+        return
+    yield f"path      {explanation.upstream_path}"
+    yield f"base      {explanation.base_model}"
+    yield f"timeout   {explanation.timeout_s:g} s" if explanation.timeout_s else "timeout   none"
+    for share in explanation.shares:
+        yield from _share_lines(share)
+
+
+def _share_lines(share: Share) -> Iterator[str]:
+    rewritten = f", model rewritten to {share.rewrite_to!r}" if share.rewrite_to else ""
+    yield f"pool      {share.pool}: {share.percent:.4g} %{rewritten}"
+    for endpoint in share.endpoints:
+        yield f"            {endpoint}"

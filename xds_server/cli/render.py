@@ -1,0 +1,25 @@
+"""`modelyard render`: print what Envoy is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import yaml
+
+from snapshots.build import SnapshotBuilder
+from snapshots.ir.translate import translate
+from snapshots.render import render
+from xds_server.cli.gateways import gateway_for, node_cluster_option
+from xds_server.cli.registry_file import read_registry
+
+
+@click.command()
+@click.argument("registry", type=click.Path(path_type=Path))
+@node_cluster_option
+def command(registry: Path, node_cluster: str) -> None:
+    """Print the Envoy resources that the file REGISTRY gives, as YAML."""
+    loaded = read_registry(registry)
+    gateway_for(translate(loaded), node_cluster)
+    node = SnapshotBuilder().build(loaded).for_node(node_cluster)
+    click.echo(yaml.safe_dump(render(node), sort_keys=False, allow_unicode=True), nl=False)

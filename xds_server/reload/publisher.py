@@ -15,6 +15,7 @@ import structlog
 
 from snapshots.build import SnapshotBuilder
 from snapshots.consistency import InconsistentSnapshotError
+from snapshots.diff import diff
 from snapshots.registry.loader import RegistryError, load_registry, locate, place_of
 from snapshots.registry.schema import Registry
 from snapshots.snapshot import Snapshot
@@ -23,6 +24,9 @@ from xds_server.reload.metrics import ReloadMetrics
 from xds_server.store import SnapshotStore
 
 log = structlog.get_logger()
+
+LOGGED_NAMES = 10
+"""How many names of each kind of change a log line holds."""
 
 
 class RefusedError(Exception):
@@ -116,5 +120,27 @@ class RegistryPublisher:
             return False
         published = self._store.publish(snapshot)
         self._metrics.published(snapshot)
-        log.info("snapshot.published", revision=snapshot.revision, serial=published.serial)
+        log.info(
+            "snapshot.published",
+            revision=snapshot.revision,
+            serial=published.serial,
+            **(_changes(before.snapshot, snapshot) if before else {}),
+        )
         return True
+
+
+def _changes(before: Snapshot, after: Snapshot) -> dict[str, list[str]]:
+    """Return what was added, changed and removed, each as `Type name`; lists are cut if long."""
+    changes: dict[str, dict[str, None]] = {"added": {}, "changed": {}, "removed": {}}
+    for node_cluster in sorted({*before.nodes, *after.nodes}):
+        differences = diff(before.for_node(node_cluster), after.for_node(node_cluster))
+        for type_url, difference in differences.items():
+            of_type = type_url.rpartition(".")[2]
+            for what, names in changes.items():
+                names |= {f"{of_type} {name}": None for name in getattr(difference, what)}
+    return {what: _cut(list(names)) for what, names in changes.items()}
+
+
+def _cut(names: list[str]) -> list[str]:
+    more = len(names) - LOGGED_NAMES
+    return names if more <= 0 else [*names[:LOGGED_NAMES], f"and {more} more"]

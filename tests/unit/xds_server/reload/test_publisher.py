@@ -70,6 +70,20 @@ async def test_a_good_offer_is_logged_with_its_revision(publisher, store):
     assert [line["event"] for line in logs] == ["registry.loaded", "snapshot.published"]
     assert [line["revision"] for line in logs] == [revision, revision]
     assert logs[1]["serial"] == 2
+    assert logs[1]["added"] == ["Cluster pool/green", "ClusterLoadAssignment pool/green"]
+    assert logs[1]["changed"] == ["RouteConfiguration model/small"]
+    assert logs[1]["removed"] == ["Cluster pool/blue", "ClusterLoadAssignment pool/blue"]
+
+
+async def test_a_log_line_stays_short_however_much_is_published(publisher):
+    many = b"".join(b"  m%d: {pool: blue}\n" % number for number in range(20))
+    await publisher.load(REGISTRY)
+
+    with capture_logs() as logs:
+        await publisher.offer(REGISTRY + many)
+
+    assert len(logs[1]["added"]) == 11
+    assert logs[1]["added"][10] == "and 30 more"
 
 
 async def test_a_defect_while_building_refuses_the_edit_and_keeps_serving(

@@ -28,7 +28,7 @@ class Explanation:
 
     gateway: str
     scope: str
-    """Name of the scope and of the RouteConfiguration that decide."""
+    """Name of the scope and of the RouteConfiguration that decide; empty: none matches."""
     why: tuple[str, ...]
     """The steps of the decision, in order."""
     status: int | None
@@ -67,7 +67,8 @@ def _by_name(gateway: ir.Gateway, model: str, path: str) -> Explanation:
     read = f"model {model!r} is read from the body into {names.MODEL_HEADER}"
     route = next((route for route in gateway.routes if route.name == model), None)
     if route is None:
-        return _answered(gateway, 404, (read, "no model, alias or adapter has this name"))
+        nothing = "no model, alias or adapter has this name"
+        return _answered(gateway, 404, (read, nothing), scope="")
     declared = f"{model!r} is declared at {'.'.join(route.origin)}"
     return _routed(gateway, route, names.route_name(model), path, (read, declared))
 
@@ -101,14 +102,21 @@ def _routed(
 
 
 def _share(target: ir.Target, total: int, pool: ir.Pool) -> Share:
-    endpoints = tuple(f"{endpoint.host}:{endpoint.port}" for endpoint in pool.endpoints)
+    endpoints = tuple(_host_and_port(endpoint) for endpoint in pool.endpoints)
     return Share(target.pool, 100 * target.weight / total, target.rewrite_to, endpoints)
 
 
-def _answered(gateway: ir.Gateway, status: int, why: tuple[str, ...]) -> Explanation:
+def _host_and_port(endpoint: ir.Endpoint) -> str:
+    host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
+    return f"{host}:{endpoint.port}"
+
+
+def _answered(
+    gateway: ir.Gateway, status: int, why: tuple[str, ...], scope: str = names.NO_MODEL_ROUTES
+) -> Explanation:
     return Explanation(
         gateway=gateway.name,
-        scope=names.NO_MODEL_ROUTES,
+        scope=scope,
         why=why,
         status=status,
         base_model="",

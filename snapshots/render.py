@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 # Each import also registers its messages, by which the contents of an `Any` are read.
@@ -26,7 +27,7 @@ from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2 as _previous_hosts
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as _http_options
 from envoy.type.matcher.v3 import http_inputs_pb2 as _http_inputs
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToJson
 from xds.type.v3 import typed_struct_pb2 as _typed_struct
 
 from snapshots.snapshot import NodeSnapshot, Resource
@@ -56,4 +57,7 @@ def render(node: NodeSnapshot) -> dict[str, list[dict[str, Any]]]:
 
 
 def _plain(resource: Resource, message: Any) -> dict[str, Any]:  # noqa: ANN401 - generated class
-    return MessageToDict(message.FromString(resource.body), preserving_proto_field_name=True)
+    read = message.FromString(resource.body)
+    # Through JSON, as the fields of an `Any` come as OrderedDict, which YAML does not know.
+    plain: dict[str, Any] = json.loads(MessageToJson(read, preserving_proto_field_name=True))
+    return plain

@@ -52,8 +52,6 @@ def _manager(gateway: ir.Gateway) -> Any:
             normalize_path=True,
             merge_slashes=True,
             request_headers_timeout=seconds(REQUEST_HEADERS_TIMEOUT_S),
-            # A route says how long its streams may be idle; 0 leaves those without a route.
-            stream_idle_timeout=seconds(300),
         )
     )
 

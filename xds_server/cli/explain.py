@@ -63,7 +63,7 @@ def _notes(headers: tuple[str, ...]) -> Iterator[str]:
 
 def _lines(explanation: Explanation) -> Iterator[str]:
     yield f"gateway   {explanation.gateway}"
-    yield f"scope     {explanation.scope}"
+    yield f"scope     {explanation.scope or 'none'}"
     for index, step in enumerate(explanation.why):
         yield f"{'why' if index == 0 else '':9} {step}"
     if explanation.status is not None:

@@ -119,10 +119,25 @@ def _names(path: Path) -> Iterator[Path]:
       inode of the change but not the directory in which the mount shows it.
     """
     for _ in range(MAX_SYMLINKS):
-        link = next((p for p in (*reversed(path.parents), path) if p.is_symlink()), None)
-        if link is None:
+        on_the_way = ((p, _target(p)) for p in (*reversed(path.parents), path))
+        link, target = next((found for found in on_the_way if found[1]), (None, None))
+        if not link or not target:
             break
         yield link.parent
-        path = link.parent / link.readlink() / path.relative_to(link)
-    yield next(p for p in path.parents if p.is_dir() or p == p.parent)
+        path = link.parent / target / path.relative_to(link)
+    yield next(p for p in path.parents if _is_directory(p) or p == p.parent)
     yield path
+
+
+def _target(path: Path) -> Path | None:
+    try:
+        return path.readlink()
+    except OSError:  # no link, nothing there, or not for us to see
+        return None
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False

@@ -24,7 +24,9 @@ logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 POLL_INTERVAL_S = 1.0
 """How often `stat` is asked where no notification came. Network and some container file systems
-never notify, and a watch goes deaf without a word when what it watched is moved away."""
+never notify, and a watch goes deaf without a word when what it watched is moved away. It misses
+two edits of the same length within one tick of the file system's clock, which only notifications
+tell apart."""
 
 SETTLE_S = 0.1
 """How long a file that looks half written must stay as it is to be believed."""
@@ -117,10 +119,11 @@ class RegistryWatch:
                 recursive=False,
                 debounce=50,  # ms at most; the default of 1600 would be felt at every save
                 step=5,  # ms without a further event are enough
+                ignore_permission_denied=True,  # rather than watch none of the places
             ):
                 self._touched.set()
-        except (FileNotFoundError, NotADirectoryError):
-            self._touched.set()  # gone since it was looked at: look again
+        except FileNotFoundError:
+            return  # gone since it was looked at: the poll finds what comes instead
         except (OSError, RuntimeError) as error:  # no inotify, or no instance or watch left
             if not self._said_polling:
                 self._said_polling = True

@@ -18,21 +18,16 @@ from __future__ import annotations
 
 import codecs
 import json
-import re
 
-from snapshots.ir.names import NO_MODEL
+from snapshots.registry.names import MAX_NAME_BYTES, check_name
+from snapshots.registry.problems import ValueRefusedError
 from xds_server.ext_proc.errors import ModelNameError, shortened
-
-MAX_NAME_BYTES = 256
 
 Members = tuple[tuple[str, object], ...]
 
 # Objects become tuples of pairs: repeated keys stay visible, an object cannot be taken for an
 # array (a list), and the parser never calls back into Python code.
 _DECODER = json.JSONDecoder(object_pairs_hook=tuple)
-
-# What no header value can carry: control characters, and half of a surrogate pair.
-_NOT_IN_A_HEADER = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 _JSON_TYPES = {bool: "a boolean", int: "a number", float: "a number", list: "an array"}
 
@@ -51,14 +46,15 @@ def model_name(body: bytes) -> str:
 
 
 def is_routable(name: str) -> bool:
-    """Tell whether a registry could hold *name*, as a header value of at most 256 bytes."""
-    return (
-        name != NO_MODEL
-        and 0 < len(name) <= MAX_NAME_BYTES
-        and name == name.strip()
-        and not _NOT_IN_A_HEADER.search(name)
-        and len(name.encode()) <= MAX_NAME_BYTES
-    )
+    """Tell whether a registry could hold *name*; such a name is also a header value in UTF-8."""
+    # First, so that a very long name is not looked at character by character.
+    if len(name) > MAX_NAME_BYTES:
+        return False
+    try:
+        check_name(name)
+    except ValueRefusedError:
+        return False
+    return True
 
 
 def _members(body: bytes) -> Members:

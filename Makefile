@@ -40,7 +40,7 @@ demo: $(INSTALLED) ## Run everything on this machine with a real Envoy, and show
 ##@ Checks
 
 .PHONY: check
-check: lint types imports packages ## Everything that can be checked without running the program
+check: lint types imports hygiene packages ## Everything that can be checked without running the program
 
 .PHONY: lint
 lint: $(INSTALLED) ## Lint, and check the format
@@ -54,6 +54,11 @@ types: $(INSTALLED) ## Check the types
 .PHONY: imports
 imports: $(INSTALLED) ## Check who imports whom
 	$(BIN)/lint-imports
+
+# Against the empty tree, so that every file is looked at; .gitattributes exempts some.
+.PHONY: hygiene
+hygiene: ## Check whitespace, ends of files and left-over conflict marks
+	git --no-pager diff --check $$(git hash-object -t tree /dev/null) -- .
 
 .PHONY: packages
 packages: $(INSTALLED) ## Check that the installed packages fit together

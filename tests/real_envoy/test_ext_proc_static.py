@@ -31,7 +31,6 @@ SERVERS = {
     "registry:5000/a b": "second",
 }
 TYPES = "type.googleapis.com/envoy.extensions"
-OWN_HEADER = f"{TYPES}.http.early_header_mutation.header_mutation.v3.HeaderMutation"
 MAX_BODY_BYTES = 8 * 1024 * 1024
 
 
@@ -62,61 +61,52 @@ def static_config(companion_path: str, ports: Mapping[str, int], log: Path) -> d
 
 
 def connection_manager(log: Path) -> dict[str, Any]:
-    set_header = {
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-        "header": {"key": HEADER, "value": "-"},
-    }
     fragment = {"header_value_extractor": {"name": HEADER, "index": 0}}
     scopes = [scope("-", "none"), *(scope(name, server) for name, server in SERVERS.items())]
+    details = {"text_format_source": {"inline_string": "%RESPONSE_CODE_DETAILS%\n"}}
     return {
         "@type": f"{TYPES}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "in",
         "access_log": [
-            {
-                "name": "log",
-                "typed_config": {
-                    "@type": f"{TYPES}.access_loggers.file.v3.FileAccessLog",
-                    "path": str(log),
-                    "log_format": {
-                        "text_format_source": {"inline_string": "%RESPONSE_CODE_DETAILS%\n"}
-                    },
-                },
-            }
+            typed("access_loggers.file.v3.FileAccessLog", path=str(log), log_format=details)
         ],
-        "early_header_mutation_extensions": [
-            {
-                "name": "own",
-                "typed_config": {
-                    "@type": OWN_HEADER,
-                    "mutations": [{"append": set_header}],
-                },
-            }
-        ],
-        "http_filters": [
-            {
-                "name": "companion",
-                "typed_config": {
-                    "@type": f"{TYPES}.filters.http.ext_proc.v3.ExternalProcessor",
-                    "grpc_service": {"envoy_grpc": {"cluster_name": "companion"}},
-                    "message_timeout": "5s",
-                    "processing_mode": {
-                        "request_header_mode": "SEND",
-                        "request_body_mode": "BUFFERED",
-                        "response_header_mode": "SKIP",
-                    },
-                },
-            },
-            {
-                "name": "router",
-                "typed_config": {"@type": f"{TYPES}.filters.http.router.v3.Router"},
-            },
-        ],
+        "early_header_mutation_extensions": [header_of_the_gateway_alone()],
+        "http_filters": [ext_proc_filter(), typed("filters.http.router.v3.Router")],
         "scoped_routes": {
             "name": "models",
             "scope_key_builder": {"fragments": [fragment]},
             "scoped_route_configurations_list": {"scoped_route_configurations": scopes},
         },
     }
+
+
+def header_of_the_gateway_alone() -> dict[str, Any]:
+    set_header = {
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+        "header": {"key": HEADER, "value": "-"},
+    }
+    return typed(
+        "http.early_header_mutation.header_mutation.v3.HeaderMutation",
+        mutations=[{"append": set_header}],
+    )
+
+
+def ext_proc_filter() -> dict[str, Any]:
+    return typed(
+        "filters.http.ext_proc.v3.ExternalProcessor",
+        grpc_service={"envoy_grpc": {"cluster_name": "companion"}},
+        message_timeout="5s",
+        processing_mode={
+            "request_header_mode": "SEND",
+            "request_body_mode": "BUFFERED",
+            "response_header_mode": "SKIP",
+        },
+    )
+
+
+def typed(name: str, **fields: Any) -> dict[str, Any]:
+    """Return the extension whose configuration has the type *name*."""
+    return {"name": name, "typed_config": {"@type": f"{TYPES}.{name}", **fields}}
 
 
 def scope(name: str, cluster_name: str) -> dict[str, Any]:

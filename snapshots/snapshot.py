@@ -39,6 +39,11 @@ class Resource:
     origin: tuple[str, ...] = field(default=(), compare=False)
     """The registry entry it comes from, such as `("pools", "llama-1b")`; empty if built in."""
 
+    @classmethod
+    def of(cls, type_url: TypeUrl, name: str, body: bytes, origin: tuple[str, ...] = ()) -> Self:
+        """Return the resource of these bytes, with its version."""
+        return cls(type_url, name, body, content_version((name.encode(), body)), origin)
+
 
 @dataclass(frozen=True, slots=True)
 class TypeSnapshot:

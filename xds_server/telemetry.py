@@ -15,8 +15,8 @@ import structlog
 LogFormat = Literal["text", "json"]
 
 
-def configure_logging(log_format: LogFormat) -> None:
-    """Send every log line, ours and the libraries', to stderr as text or as JSON lines."""
+def configure_logging(log_format: LogFormat, level: int = logging.INFO) -> None:
+    """Send every log line of *level* or above, ours and the libraries', to stderr."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -42,4 +42,4 @@ def configure_logging(log_format: LogFormat) -> None:
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(level)

@@ -13,7 +13,7 @@ import betterproto2
 from envoy_data_plane.google.protobuf import Any, ListValue, NullValue, Struct, Value
 from envoy_data_plane.message_pool import default_message_pool
 
-from snapshots.snapshot import Resource, content_version
+from snapshots.snapshot import Resource
 from snapshots.type_urls import TypeUrl
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ betterproto2.Message._validate = _already_validated  # type: ignore[method-assig
 def encode(name: str, message: betterproto2.Message, origin: tuple[str, ...] = ()) -> Resource:
     """Return the resource *name*; equal messages give equal bytes and versions always."""
     packed = pack(message)
-    version = content_version((name.encode(), packed.value))
-    return Resource(TypeUrl(packed.type_url), name, packed.value, version, origin)
+    return Resource.of(TypeUrl(packed.type_url), name, packed.value, origin)
 
 
 def pack(message: betterproto2.Message) -> Any:

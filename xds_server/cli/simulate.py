@@ -33,7 +33,7 @@ from xds_server.simulate.settings import SettingsError, SimulateSettings
 @option("--health-latency", type=duration, default="0s", help="Time before /health answers.")
 @option("--unhealthy", is_flag=True, help="Answer 503 to GET /health.")
 @log_format_option
-def command(  # noqa: PLR0913 - one per option
+def command(
     *,
     model: str,
     adapter: tuple[str, ...],

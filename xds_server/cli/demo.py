@@ -1,0 +1,56 @@
+"""`modelyard demo`: run everything on this machine and show it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from xds_server.address import Address
+from xds_server.cli.options import option
+from xds_server.demo.envoy import EnvoyError
+from xds_server.demo.show import DemoFailedError, running_scene, say_what_to_try, show
+from xds_server.demo.stack import LOOPBACK, free_address
+from xds_server.listening import CannotListenError, check_free
+from xds_server.telemetry import configure_logging
+
+
+@click.command()
+@option("--keep", is_flag=True, help="Go on until Ctrl-C, to try things by hand.")
+@option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Where Envoy takes requests on 127.0.0.1; 0 takes a free port.",
+)
+def command(keep: bool, port: int) -> None:
+    """Run everything on this machine, with a real Envoy, and show it.
+
+    Sends requests for several models, shows a weighted split, and moves live traffic by editing
+    the registry file. Needs no network, Docker or GPU.
+    """
+    configure_logging("text", level=logging.ERROR)
+    try:
+        asyncio.run(_demo(keep, port))
+    except KeyboardInterrupt:
+        click.echo("stopped")
+    except (EnvoyError, DemoFailedError, CannotListenError) as error:
+        click.echo(error, err=True)
+        sys.exit(1)
+
+
+async def _demo(keep: bool, port: int) -> None:
+    gateway = Address(LOOPBACK, port) if port else free_address()
+    check_free("--port", gateway)
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
+        async with running_scene(Path(folder), gateway, click.echo) as stack:
+            await show(stack, click.echo)
+            if keep:
+                say_what_to_try(stack, click.echo)
+                await asyncio.Event().wait()
+    click.echo("")
+    click.echo("That was all. To try it by hand: modelyard demo --keep")

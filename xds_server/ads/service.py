@@ -1,0 +1,121 @@
+"""The AggregatedDiscoveryService on grpc.aio: one method for each variant.
+
+The methods are generic handlers over protobuf's own messages. The service of one type alone
+(`StreamClusters` and so on) is not offered: Envoy is bootstrapped with ADS.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+from envoy.service.discovery.v3 import discovery_pb2
+from prometheus_client import CollectorRegistry
+
+from xds_server.ads.messages import read_delta, read_node, read_sotw, write_delta, write_sotw
+from xds_server.ads.metrics import AdsMetrics
+from xds_server.ads.stream import EOF, AdsStream, Shared, Variant
+from xds_server.fleet import Fleet
+from xds_server.protocol.delta import DeltaSession
+from xds_server.protocol.sotw import SotwSession
+from xds_server.store import SnapshotStore
+
+SERVICE_NAME = "envoy.service.discovery.v3.AggregatedDiscoveryService"
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+"""Room for a state of the world that cannot be split; Envoy receives messages of any size."""
+
+SERVER_OPTIONS = (
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # Find out that an Envoy is gone even if its machine vanished without a word.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # Envoys may be set to send keepalives as often as this.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+    # A second process on the same port would take half of the Envoys without a word.
+    ("grpc.so_reuseport", 0),
+)
+"""Channel arguments for the `grpc.aio.server` that carries the service."""
+
+DELTA = Variant("delta", DeltaSession, read_delta, write_delta)
+SOTW = Variant("sotw", SotwSession, read_sotw, write_sotw)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AdsService:
+    """Serve what *store* holds to every Envoy that asks, and tell *fleet* what they answer."""
+
+    def __init__(
+        self,
+        store: SnapshotStore,
+        fleet: Fleet,
+        metrics: CollectorRegistry,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._shared = Shared(store, fleet, AdsMetrics(metrics), clock)
+
+    def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
+        """Return the handler of the service's two methods."""
+        return grpc.method_handlers_generic_handler(
+            SERVICE_NAME,
+            {
+                "StreamAggregatedResources": grpc.stream_stream_rpc_method_handler(
+                    self._behaviour(SOTW),
+                    request_deserializer=discovery_pb2.DiscoveryRequest.FromString,
+                    response_serializer=discovery_pb2.DiscoveryResponse.SerializeToString,
+                ),
+                "DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(
+                    self._behaviour(DELTA),
+                    request_deserializer=discovery_pb2.DeltaDiscoveryRequest.FromString,
+                    response_serializer=discovery_pb2.DeltaDiscoveryResponse.SerializeToString,
+                ),
+            },
+        )
+
+    def close(self) -> None:
+        """End every stream with UNAVAILABLE, so that its Envoy connects to another replica.
+
+        Streams that open later end at once. Call it before `server.stop(grace)`, which otherwise
+        waits the whole grace for streams that never end by themselves.
+        """
+        self._shared.closing.set()
+
+    def _behaviour(self, variant: Variant) -> Callable[[object, Context], Awaitable[None]]:
+        async def serve(_requests: object, context: Context) -> None:
+            first = await context.read()
+            if first is EOF:
+                return
+            if not first.node.id:
+                await context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT,
+                    "the first request of a stream must tell its node, with an id",
+                )
+            stream = AdsStream(context, variant, read_node(first.node), self._shared)
+            await stream.run(first)
+
+        return serve
+
+
+def add_ads(
+    server: grpc.aio.Server,
+    store: SnapshotStore,
+    fleet: Fleet,
+    metrics: CollectorRegistry | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> AdsService:
+    """Add the ADS service to *server*, which should have been made with `SERVER_OPTIONS`.
+
+    Its metrics go into *metrics*, if given; *clock* tells seconds, for durations only.
+
+    The caller adds ports, starts the server, and at the end calls `close` on what is returned here,
+    then `server.stop(grace)`.
+    """
+    service = AdsService(store, fleet, metrics or CollectorRegistry(), clock)
+    server.add_generic_rpc_handlers((service.handler(),))
+    return service

@@ -1,0 +1,249 @@
+"""One ADS stream: a task that reads, tasks that watch, and one that writes.
+
+All decisions are the session's (`xds_server.protocol`). Nothing is ever cancelled while it reads
+from a live RPC, nor put under a timeout: that would break it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import structlog
+
+from snapshots.type_urls import CLUSTER, LISTENER, TypeUrl
+from xds_server.ads.bell import Bell
+from xds_server.ads.metrics import AdsMetrics
+from xds_server.fleet import Fleet, Node
+from xds_server.protocol.events import DeltaResponse, Received, SotwResponse, Verdict
+from xds_server.protocol.quarantine import Quarantine, RefusalKey, refusal_key
+from xds_server.store import Published, SnapshotStore
+
+log = structlog.get_logger()
+
+EOF = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in grpc-stubs
+"""What `read` returns after the client's last message."""
+
+_stream_ids = itertools.count(1)
+
+REJECTED_ADVICE = (
+    "this Envoy keeps its last good configuration; one that starts now gets the last accepted one"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How the two variants of the protocol differ for a stream."""
+
+    name: str
+    new_session: Callable[[], Any]
+    read: Callable[[Any], Any]
+    write: Callable[[Any], Any]
+
+
+@dataclass(slots=True)
+class Shared:
+    """What all streams of a service share."""
+
+    store: SnapshotStore
+    fleet: Fleet
+    metrics: AdsMetrics
+    clock: Callable[[], float]
+    quarantine: Quarantine = field(default_factory=Quarantine)
+    quarantine_changed: Bell = field(default_factory=Bell)
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class AdsStream:
+    """A stream from its first request to its end."""
+
+    def __init__(
+        self,
+        context: grpc.aio.ServicerContext[Any, Any],
+        variant: Variant,
+        node: Node,
+        shared: Shared,
+    ) -> None:
+        self._context = context
+        self._variant = variant
+        self._node = node
+        self._shared = shared
+        self._session = variant.new_session()
+        self._record = shared.fleet.opened(node, variant.name)
+        self._offered: Published | None = None
+        self._offered_at: float | None = None
+        self._refused: frozenset[RefusalKey] = frozenset()
+        self._wake = asyncio.Event()
+        self._ended = False
+        self._problem = ""
+        self._log = log.bind(stream_id=next(_stream_ids), node_id=node.id)
+
+    async def run(self, first: Any) -> None:  # noqa: ANN401 - a request of either variant
+        """Serve the stream until the client ends it, asks for something impossible, or we close."""
+        self._log.info(
+            "xds.stream.opened",
+            node_cluster=self._node.cluster,
+            variant=self._variant.name,
+            envoy_version=self._node.envoy_version,
+        )
+        self._shared.metrics.streams.inc()
+        try:
+            self._offer()
+            self._receive(first)
+            await self._serve()
+            if self._problem:
+                await self._context.abort(grpc.StatusCode.INVALID_ARGUMENT, self._problem)
+        finally:
+            self._shared.metrics.streams.dec()
+            self._shared.fleet.closed(self._record)
+            self._log.info("xds.stream.closed")
+
+    async def _serve(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            watchers = [
+                tasks.create_task(self._watch_store()),
+                tasks.create_task(self._watch_quarantine()),
+                tasks.create_task(self._watch_closing()),
+            ]
+            tasks.create_task(self._read())
+            await self._write()
+            for watcher in watchers:
+                watcher.cancel()
+
+    async def _read(self) -> None:
+        with suppress(grpc.aio.AbortError):  # raised here when _watch_closing aborts
+            while not self._problem:
+                message = await self._context.read()
+                if message is EOF:
+                    break
+                self._receive(message)
+        self._end()
+
+    async def _write(self) -> None:
+        while not self._ended:
+            self._wake.clear()
+            while not self._ended:
+                response = self._session.next_response()
+                if response is None:
+                    break
+                self._note_sent(response)
+                await self._context.write(self._variant.write(response))
+            self._note_progress()
+            if not self._ended:
+                await self._wake.wait()
+
+    async def _watch_store(self) -> None:
+        while True:
+            await self._shared.store.newer_than(self._offered.serial if self._offered else 0)
+            self._offer()
+
+    async def _watch_quarantine(self) -> None:
+        while True:
+            await self._shared.quarantine_changed.heard()
+            self._offer()
+
+    async def _watch_closing(self) -> None:
+        await self._shared.closing.wait()
+        self._end()
+        with suppress(grpc.aio.AbortError):  # which also ends the read that is going on
+            await self._context.abort(grpc.StatusCode.UNAVAILABLE, "the control plane is stopping")
+
+    def _end(self) -> None:
+        self._ended = True
+        self._wake.set()
+
+    def _offer(self) -> None:
+        """Aim at the published snapshot, as far as nothing in it was refused."""
+        published = self._shared.store.current
+        if published is None:
+            return
+        if published is not self._offered:
+            # A node is measured only by publishes that it saw happen.
+            self._offered_at = self._shared.clock() if self._offered else None
+            self._offered = published
+        desired = published.snapshot.for_node(self._node.cluster)
+        self._session.offer(self._shared.quarantine.effective(desired, self._refused))
+        self._wake.set()
+
+    def _receive(self, message: Any) -> None:  # noqa: ANN401 - a request of either variant
+        if not message.type_url:
+            self._problem = "a request on an aggregated stream must tell its type_url"
+            return
+        received: Received = self._session.receive(self._variant.read(message))
+        self._note_answer(received)
+        self._wake.set()
+
+    def _note_answer(self, received: Received) -> None:
+        if received.verdict is Verdict.ACK:
+            self._shared.metrics.acked(received.type_url)
+        elif received.verdict is Verdict.NACK:
+            self._note_rejection(received)
+        if not received.accepted and not received.refused:
+            return
+        quarantine = self._shared.quarantine
+        before = quarantine.serial
+        gateway = self._gateway()
+        quarantine.accepted(gateway, received.accepted)
+        quarantine.refused(received.refused)
+        if received.refused:
+            self._refused |= {refusal_key(resource) for resource in received.refused}
+            self._offer()
+        if quarantine.serial != before:
+            self._shared.quarantine_changed.ring()
+
+    def _gateway(self) -> str:
+        if self._offered is None:
+            return ""
+        return self._offered.snapshot.for_node(self._node.cluster).gateway
+
+    def _note_rejection(self, received: Received) -> None:
+        self._shared.metrics.rejected(received.type_url)
+        news = self._shared.fleet.rejected(
+            self._record, received.type_url, received.refused, received.error_detail
+        )
+        for rejection in news:
+            self._log.warning(
+                "xds.response.rejected",
+                type_url=rejection.type_url,
+                resource=rejection.resource,
+                registry_place=rejection.registry_place,
+                error_message=rejection.error_detail,
+                consequence=REJECTED_ADVICE,
+            )
+
+    def _note_sent(self, response: SotwResponse | DeltaResponse) -> None:
+        self._shared.metrics.sent(response.type_url)
+        self._log.debug(
+            "xds.response.sent",
+            type_url=response.type_url,
+            nonce=response.nonce,
+            resource_count=len(response.resources),
+        )
+
+    def _note_progress(self) -> None:
+        if self._offered is None:
+            return
+        snapshot = self._offered.snapshot
+        if not self._in_sync():
+            self._shared.fleet.diverged(self._record)
+            return
+        news = self._shared.fleet.converged(self._record, snapshot)
+        if news and self._offered_at is not None:
+            self._shared.metrics.convergence.observe(self._shared.clock() - self._offered_at)
+        self._offered_at = None
+
+    def _in_sync(self) -> bool:
+        if self._offered is None:
+            return False
+        asked: frozenset[TypeUrl] = self._session.subscribed_types
+        if self._node.is_envoy and not asked >= {CLUSTER, LISTENER}:
+            # An Envoy that starts asks for clusters first; it has not asked for all that it needs.
+            return False
+        desired = self._offered.snapshot.for_node(self._node.cluster)
+        in_sync: bool = self._session.in_sync_with(desired)
+        return in_sync

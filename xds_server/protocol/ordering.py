@@ -1,0 +1,57 @@
+"""Which type may be sent now? Make before break.
+
+Implements "Eventual consistency considerations" of the xDS protocol page. Envoy 1.40 withholds its
+ACK of CDS while a cluster is warming, and a cluster warms until its endpoints came: so CDS and EDS
+never wait for an answer to each other, and everything that could name a cluster waits for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from snapshots.type_urls import CLUSTER, ENDPOINT, PUSH_ORDER, REMOVAL_ORDER, TypeUrl
+from xds_server.protocol.ledger import Ledger
+
+Ledgers = Mapping[TypeUrl, Ledger]
+
+NEVER_WAIT = frozenset({CLUSTER, ENDPOINT})
+
+
+def may_reply(type_url: TypeUrl, ledgers: Ledgers) -> bool:
+    """Return whether something that the client waits for may be sent.
+
+    It waits for nothing but clusters that could not be sent yet: the client will process them
+    first if they are written first.
+    """
+    if type_url in NEVER_WAIT or type_url not in PUSH_ORDER:
+        return True
+    clusters = ledgers.get(CLUSTER)
+    return clusters is None or not clusters.unsent
+
+
+def may_change(type_url: TypeUrl, ledgers: Ledgers, awaiting_endpoints: bool) -> bool:
+    """Return whether an update of something that the client may hold already can be sent."""
+    if type_url in NEVER_WAIT or type_url not in PUSH_ORDER:
+        return True
+    earlier = PUSH_ORDER[: PUSH_ORDER.index(type_url)]
+    return not awaiting_endpoints and all(_settled(ledgers.get(url)) for url in earlier)
+
+
+def may_remove(type_url: TypeUrl, ledgers: Ledgers, awaiting_endpoints: bool) -> bool:
+    """Return whether removals can be sent: everything was answered and its users are gone.
+
+    While a refusal stands, clients may go on with older routes than they should have, so the
+    clusters that those could name stay.
+    """
+    if awaiting_endpoints or not all(_settled(ledgers.get(url)) for url in PUSH_ORDER):
+        return False
+    if type_url not in REMOVAL_ORDER:
+        return True
+    if type_url in NEVER_WAIT and any(ledger.stands_refused() for ledger in ledgers.values()):
+        return False
+    earlier = REMOVAL_ORDER[: REMOVAL_ORDER.index(type_url)]
+    return not any(url in ledgers and ledgers[url].removals for url in earlier)
+
+
+def _settled(ledger: Ledger | None) -> bool:
+    return ledger is None or not (ledger.outstanding or ledger.unsent)

@@ -1,0 +1,144 @@
+"""What is served in place of refused resources, and to whom. Shared by all streams of a process.
+
+A refused resource is replaced by its last ACKed version, or withheld: a client that holds an older
+version keeps it. Whatever could only work with a withheld resource is held back with it, so that a
+refused cluster does not take the traffic of the route that was about to use it. When the registry
+changes the content, the version differs, and the refusal means nothing any more.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from snapshots.snapshot import NodeSnapshot, Resource
+from snapshots.type_urls import LISTENER, PUSH_ORDER, TypeUrl
+from xds_server.protocol.events import Served
+from xds_server.protocol.fallback import Fallback
+
+MAX_GATEWAYS = 1024
+VERSIONS_REMEMBERED = 3
+
+RefusalKey = tuple[TypeUrl, str, str]
+"""Type, name and version of a resource."""
+
+
+def refusal_key(resource: Resource) -> RefusalKey:
+    """Return what identifies *resource* in the quarantine."""
+    return (resource.type_url, resource.name, resource.version)
+
+
+@dataclass(slots=True)
+class _Gateway:
+    """What the nodes of one gateway have accepted."""
+
+    desired: NodeSnapshot
+    accepted: dict[tuple[TypeUrl, str], dict[str, Resource]] = field(default_factory=dict)
+    """By type and name: the last accepted versions, oldest first."""
+    served: Served | None = None
+    served_at: int = -1
+
+
+class Quarantine:
+    """Remember what was refused and what was accepted; decide what is served instead."""
+
+    def __init__(self) -> None:
+        self.serial = 0
+        """Grows whenever `effective` may answer differently for an unchanged snapshot."""
+        self._refused: set[RefusalKey] = set()
+        self._gateways: OrderedDict[str, _Gateway] = OrderedDict()
+
+    def accepted(self, gateway: str, resources: Iterable[Resource]) -> None:
+        """Record that a node of *gateway* ACKed *resources*.
+
+        What one node accepts is not kept from the others because another one refused it.
+        """
+        record = self._gateways.get(gateway)
+        if record is None:
+            return
+        for resource in resources:
+            key = refusal_key(resource)
+            if key in self._refused:
+                self._refused.discard(key)
+                self.serial += 1
+            versions = record.accepted.setdefault((resource.type_url, resource.name), {})
+            wanted = record.desired.types[resource.type_url].resources.get(resource.name)
+            if wanted is not None and wanted.version == resource.version:
+                versions.pop(resource.version, None)  # the newest: to the end
+            versions.setdefault(resource.version, resource)
+            if len(versions) > VERSIONS_REMEMBERED:
+                del versions[next(iter(versions))]
+
+    def refused(self, resources: Iterable[Resource]) -> None:
+        """Record that a node refused *resources*."""
+        for resource in resources:
+            key = refusal_key(resource)
+            if key not in self._refused and not self._accepted_somewhere(resource):
+                self._refused.add(key)
+                self.serial += 1
+
+    def effective(self, desired: NodeSnapshot, own: frozenset[RefusalKey] = frozenset()) -> Served:
+        """Return what is served for *desired* to a client that itself refused *own*.
+
+        Costs nothing, and serves *desired* itself, while nothing is refused.
+        """
+        record = self._record(desired)
+        if record.served is None or record.served_at != self.serial:
+            record.served = self._replace(record, self._refused)
+            record.served_at = self.serial
+        if not own:
+            return record.served
+        return self._replace(record, self._refused | own, own)
+
+    def _record(self, desired: NodeSnapshot) -> _Gateway:
+        record = self._gateways.get(desired.gateway)
+        if record is None:
+            record = self._gateways[desired.gateway] = _Gateway(desired)
+            if len(self._gateways) > MAX_GATEWAYS:
+                self._gateways.popitem(last=False)
+        elif record.desired.version != desired.version:
+            self._forget(record, desired)
+            record.desired, record.served = desired, None
+        self._gateways.move_to_end(desired.gateway)
+        return record
+
+    def _forget(self, record: _Gateway, desired: NodeSnapshot) -> None:
+        """Forget what neither *desired* nor what was served before it has."""
+        before = record.served.snapshot if record.served else record.desired
+        record.accepted = {
+            (url, name): versions
+            for (url, name), versions in record.accepted.items()
+            if name in desired.types[url].resources or name in before.types[url].resources
+        }
+        current = [g.desired for g in self._gateways.values() if g is not record] + [desired]
+        self._refused = {key for key in self._refused if any(_has(s, key) for s in current)}
+
+    def _accepted_somewhere(self, resource: Resource) -> bool:
+        key = (resource.type_url, resource.name)
+        return any(resource.version in g.accepted.get(key, {}) for g in self._gateways.values())
+
+    def _replace(
+        self,
+        record: _Gateway,
+        refused: Iterable[RefusalKey],
+        own: frozenset[RefusalKey] = frozenset(),
+    ) -> Served:
+        present = frozenset(key for key in refused if _has(record.desired, key))
+        if not present:
+            return Served(record.desired)
+        fallback = Fallback(record.desired, record.accepted, present)
+        for key in sorted(present):
+            # Whether a listener can be had depends on the host, such as on a port in use: with
+            # nothing to fall back to, every stream may try it once.
+            fallback.replace(key, or_withhold=key[0] != LISTENER or key in own)
+        fallback.close()
+        return Served(fallback.snapshot(), fallback.withheld())
+
+
+def _has(snapshot: NodeSnapshot, key: RefusalKey) -> bool:
+    type_url, name, version = key
+    if type_url not in PUSH_ORDER:
+        return False
+    resource = snapshot.types[type_url].resources.get(name)
+    return resource is not None and resource.version == version

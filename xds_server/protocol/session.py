@@ -1,0 +1,167 @@
+"""What is the next response of a stream? The part that SotW and delta share.
+
+Subclasses read requests and compose responses; this class decides whose turn it is. It does no
+I/O: `receive` and `offer` record facts, `next_response` is asked whenever the writer is free.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+from snapshots.snapshot import NodeSnapshot, Resource
+from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, REMOVAL_ORDER, TypeUrl
+from xds_server.protocol.events import Served
+from xds_server.protocol.ledger import NOTHING, Due, Ledger
+from xds_server.protocol.ordering import may_change, may_remove, may_reply
+
+ResponseT = TypeVar("ResponseT")
+
+
+class Session(ABC, Generic[ResponseT]):
+    """One ADS stream of one node."""
+
+    def __init__(self) -> None:
+        self._served: Served | None = None
+        self._ledgers: dict[TypeUrl, Ledger] = {}
+        self._nonces = 0
+        self._awaiting_endpoints: set[str] = set()
+
+    @property
+    def subscribed_types(self) -> frozenset[TypeUrl]:
+        """The types that the client asked for on this stream."""
+        return frozenset(self._ledgers)
+
+    def offer(self, served: Served) -> None:
+        """Aim at what is *served* to this node from now on."""
+        self._served = served
+        for ledger in self._ledgers.values():
+            self._aim(ledger)
+
+    def _aim(self, ledger: Ledger) -> None:
+        if self._served is not None:
+            url = ledger.type_url
+            target = self._served.snapshot.types.get(url, NOTHING)
+            ledger.offer(target, self._served.withheld.get(url, frozenset()))
+
+    def next_response(self) -> ResponseT | None:
+        """Return what to write next, and count it as sent; None until something happens."""
+        if self._served is None:
+            return None
+        waiting = self._waits_for_endpoints()
+        for ledger in self._in_order((*PUSH_ORDER, *self._ledgers)):
+            if len(ledger.outstanding) >= self._window(ledger.type_url):
+                continue
+            response = self._addition(ledger, waiting)
+            if response is not None:
+                return response
+        for ledger in self._in_order((*REMOVAL_ORDER, *self._ledgers)):
+            if ledger.removals and may_remove(ledger.type_url, self._ledgers, waiting):
+                response = self._removal(ledger)
+                if response is not None:
+                    return response
+        return None
+
+    def in_sync_with(self, desired: NodeSnapshot) -> bool:
+        """Return whether the client has ACKed all of *desired* that it asked for."""
+        if self._served is None:
+            return False
+        return all(
+            ledger.in_sync_with(desired.types.get(url, NOTHING))
+            for url, ledger in self._ledgers.items()
+        )
+
+    @abstractmethod
+    def _window(self, type_url: TypeUrl) -> int:
+        """Return how many responses of a type may wait for their answers."""
+
+    @abstractmethod
+    def _reply(self, ledger: Ledger) -> ResponseT | None:
+        """Answer what the client waits for, if there is something."""
+
+    @abstractmethod
+    def _change(self, ledger: Ledger) -> ResponseT | None:
+        """Send additions and changes, if there are any."""
+
+    @abstractmethod
+    def _removal(self, ledger: Ledger) -> ResponseT | None:
+        """Send removals, where the variant can say them."""
+
+    def _in_order(self, type_urls: Iterable[TypeUrl]) -> Iterator[Ledger]:
+        for type_url in dict.fromkeys(type_urls):
+            if type_url in self._ledgers:
+                yield self._ledgers[type_url]
+
+    def _addition(self, ledger: Ledger, waiting: bool) -> ResponseT | None:
+        if (ledger.awaited or ledger.due is Due.AT_ONCE) and may_reply(
+            ledger.type_url, self._ledgers
+        ):
+            reply = self._reply(ledger)
+            if reply is not None:
+                return reply
+        if ledger.unsent and may_change(ledger.type_url, self._ledgers, waiting):
+            return self._change(ledger)
+        return None
+
+    def _open(self, type_url: TypeUrl) -> Ledger:
+        ledger = self._ledgers[type_url] = Ledger(type_url)
+        self._aim(ledger)
+        return ledger
+
+    def _next_nonce(self) -> str:
+        self._nonces += 1
+        return str(self._nonces)
+
+    def _sent(
+        self, ledger: Ledger, resources: tuple[Resource, ...], removed: tuple[str, ...]
+    ) -> str:
+        """Record a response and return its nonce."""
+        nonce = self._next_nonce()
+        changed = [r.name for r in resources if ledger.differs(r)]
+        ledger.sent(nonce, resources, removed)
+        if ledger.type_url == CLUSTER:
+            self._endpoints_must_follow(changed)
+        elif ledger.type_url == ENDPOINT:
+            self._awaiting_endpoints.difference_update(r.name for r in resources)
+        return nonce
+
+    def _endpoints_must_follow(self, clusters: Iterable[str]) -> None:
+        """Have the endpoints of *clusters* sent again: Envoy keeps a cluster warming until then.
+
+        "Warming of Cluster is completed only when a new ClusterLoadAssignment response is supplied
+        by management server even though there is no change in endpoints."
+        """
+        endpoints = self._ledgers.get(ENDPOINT)
+        if endpoints is None:
+            return
+        for name in clusters:
+            if name in endpoints.target.resources:
+                self._awaiting_endpoints.add(name)
+                endpoints.resend(name)
+
+    def _waits_for_endpoints(self) -> bool:
+        """Return whether a cluster was sent whose endpoints have yet to be asked for or sent."""
+        if not self._awaiting_endpoints:
+            return False
+        clusters, endpoints = self._ledgers[CLUSTER], self._ledgers[ENDPOINT]
+        for name in tuple(self._awaiting_endpoints):
+            cluster = clusters.wanted(name)
+            assignment = endpoints.target.resources.get(name)
+            if (
+                cluster is None
+                or assignment is None
+                or clusters.is_refused(cluster)
+                or endpoints.is_refused(assignment)
+            ):
+                self._awaiting_endpoints.discard(name)
+        return bool(self._awaiting_endpoints)
+
+
+def takes_over(ledger: Ledger) -> bool:
+    """Return whether removals must travel with the additions.
+
+    A new listener may take the address of one that goes. Envoy processes the removals of a response
+    first and refuses two listeners on one address, so here make before break would break.
+    """
+    return ledger.type_url == LISTENER and any(name not in ledger.held for name in ledger.changes)

@@ -1,0 +1,154 @@
+"""The state-of-the-world variant: one ADS stream as a state machine.
+
+Implements the xDS protocol page, read at Envoy 1.40: "ACK/NACK and resource type instance version",
+"Grouping Resources into Responses", "Resource updates".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from typing_extensions import override
+
+from snapshots.snapshot import Resource, TypeSnapshot
+from snapshots.type_urls import FULL_STATE_TYPES, ROUTE, TypeUrl
+from xds_server.protocol.batch import batch
+from xds_server.protocol.events import Received, SotwRequest, SotwResponse, Verdict
+from xds_server.protocol.ledger import Due, Ledger
+from xds_server.protocol.session import Session, takes_over
+
+WINDOW = {ROUTE: 100}
+DEFAULT_WINDOW = 16
+
+
+class SotwSession(Session[SotwResponse]):
+    """A `StreamAggregatedResources` stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last_nonce: dict[TypeUrl, str] = {}
+
+    def receive(self, request: SotwRequest) -> Received:
+        """Record *request* and return what it was."""
+        ledger = self._ledgers.get(request.type_url)
+        if ledger is None:
+            self._first(request)
+            return Received(request.type_url, Verdict.FIRST)
+        nonce = request.response_nonce
+        if nonce in ledger.outstanding:
+            received = self._answer(ledger, request)
+        elif nonce == self._last_nonce.get(request.type_url, ""):
+            # A client repeats the last nonce when only its subscription changed; before the first
+            # response there is none to repeat. An error in it was counted when it first came.
+            received = Received(request.type_url, Verdict.UPDATE)
+        else:
+            return Received(request.type_url, Verdict.STALE)
+        self._subscribe(ledger, request.resource_names)
+        return received
+
+    def _first(self, request: SotwRequest) -> None:
+        ledger = self._open(request.type_url)
+        new = ledger.subscription.replace(request.resource_names)
+        full_state = request.type_url in FULL_STATE_TYPES
+        if not request.version_info:
+            ledger.due = Due.AT_ONCE
+            ledger.subscribed(new, resend=False)
+            return
+        # After a reconnect the client goes on with what it has, so it can wait for its turn. What
+        # it has is known only where a version speaks for all resources.
+        if full_state and ledger.subscription.wildcard:
+            if request.version_info == ledger.target.version:
+                ledger.held = dict(ledger.target.resources)
+                return
+            ledger.due = Due.IN_TURN
+        ledger.touch(ledger.target.resources)
+
+    def _answer(self, ledger: Ledger, request: SotwRequest) -> Received:
+        accepted: list[Resource] = []
+        # Responses are processed in order, and Envoy may fold the answers that it had to hold back
+        # into the last one: what was sent before the answered response was processed too.
+        for nonce in list(ledger.outstanding):
+            if nonce == request.response_nonce and request.error_detail is not None:
+                refused = ledger.nacked(nonce, request.error_detail)
+                return Received(
+                    request.type_url,
+                    Verdict.NACK,
+                    tuple(accepted),
+                    refused,
+                    request.error_detail,
+                )
+            accepted.extend(ledger.acked(nonce))
+            if nonce == request.response_nonce:
+                break
+        return Received(request.type_url, Verdict.ACK, tuple(accepted))
+
+    def _subscribe(self, ledger: Ledger, names: tuple[str, ...]) -> None:
+        new = ledger.subscription.replace(names)
+        ledger.unsubscribed()
+        if new:
+            ledger.subscribed(new, resend=True)
+            if ledger.type_url in FULL_STATE_TYPES:
+                ledger.due = Due.AT_ONCE
+
+    @override
+    def _window(self, type_url: TypeUrl) -> int:
+        # A full state while an older one is unanswered would leave unclear which of the two an
+        # `error_detail` speaks of.
+        return 1 if type_url in FULL_STATE_TYPES else WINDOW.get(type_url, DEFAULT_WINDOW)
+
+    @override
+    def _reply(self, ledger: Ledger) -> SotwResponse | None:
+        for name in tuple(ledger.absent):
+            # State of the world cannot say that a resource does not exist.
+            del ledger.awaited[name], ledger.absent[name]
+        if ledger.type_url in FULL_STATE_TYPES:
+            return self._change(ledger) if ledger.unsent else None
+        if ledger.due is Due.AT_ONCE:
+            return self._partial(ledger, ledger.changes)
+        if any(True for _ in ledger.replies()):
+            return self._partial(ledger, ledger.replies())
+        return None
+
+    @override
+    def _change(self, ledger: Ledger) -> SotwResponse:
+        if ledger.type_url in FULL_STATE_TYPES:
+            return self._full_state(ledger, keep_removals=not takes_over(ledger))
+        return self._partial(ledger, ledger.changes)
+
+    @override
+    def _removal(self, ledger: Ledger) -> SotwResponse | None:
+        if ledger.type_url in FULL_STATE_TYPES:
+            return self._full_state(ledger, keep_removals=False)
+        # Absence is not said of these types: their parents no longer name them.
+        for name in tuple(ledger.removals):
+            del ledger.held[name]
+            del ledger.removals[name]
+        return None
+
+    def _partial(self, ledger: Ledger, names: Iterable[str]) -> SotwResponse:
+        resources = batch(ledger.type_url, (ledger.target.resources[name] for name in names))
+        return self._response(ledger, ledger.target.version, resources, ())
+
+    def _full_state(self, ledger: Ledger, *, keep_removals: bool) -> SotwResponse:
+        chosen = {
+            name: wanted
+            for name in ledger.target.resources
+            if (wanted := ledger.wanted(name)) is not None and not ledger.is_refused(wanted)
+        }
+        for name, held in ledger.held.items():
+            if keep_removals or name not in ledger.removals:
+                chosen.setdefault(name, held)
+        removed = tuple(name for name in ledger.held if name not in chosen)
+        content = TypeSnapshot.of(chosen.values())
+        return self._response(ledger, content.version, tuple(content.resources.values()), removed)
+
+    def _response(
+        self,
+        ledger: Ledger,
+        version_info: str,
+        resources: tuple[Resource, ...],
+        removed: tuple[str, ...],
+    ) -> SotwResponse:
+        nonce = self._sent(ledger, resources, removed)
+        self._last_nonce[ledger.type_url] = nonce
+        return SotwResponse(ledger.type_url, version_info, resources, nonce)

@@ -87,7 +87,7 @@ class Endpoint(RegistryPart):
     )
     zone: Zone = Field(
         default="",
-        description="Where the server stands; Envoy prefers servers of its own zone.",
+        description="Where the server stands: the zone of its locality in Envoy.",
         examples=["a"],
     )
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*) *$")
 NOT_RUN = re.compile(r"^<!-- not run: \S.* -->$")
 
@@ -28,8 +29,14 @@ class Block:
 
     @property
     def place(self) -> str:
-        """Return where it stands, as `README.md:12`."""
-        return f"{self.document.name}:{self.line}"
+        """Return where it stands, as `docs/page.md:12`."""
+        return f"{shown_path(self.document)}:{self.line}"
+
+
+def shown_path(document: Path) -> str:
+    """Return the path of *document* as people write it: from the root of the repository."""
+    is_ours = document.is_relative_to(ROOT)
+    return str(document.relative_to(ROOT)) if is_ours else document.name
 
 
 def read_blocks(document: Path) -> Iterator[Block]:

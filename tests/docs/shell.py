@@ -18,12 +18,12 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from pathlib import Path
 from typing import Self
 
-from tests.docs.blocks import Block
+from tests.docs.blocks import ROOT, Block
 
-ROOT = Path(__file__).resolve().parents[2]
 PORT = re.compile(r"(?P<host>127\.0\.0\.1|0\.0\.0\.0|localhost):(?P<port>\d{2,5})\b")
 DEFAULT_PORTS = {
     "MODELYARD_XDS_ADDRESS": "127.0.0.1:18000",
@@ -35,6 +35,7 @@ END = "-- end of the block: "
 REPEAT_LIMIT_S = 30
 PAUSE_S = 0.3
 STOP_LIMIT_S = 20
+TRANSCRIPT_LINES = 100
 
 
 class BlockError(AssertionError):
@@ -65,6 +66,7 @@ class Shell:
     def __init__(self, directory: Path) -> None:
         self._ports = FreePorts()
         self._directory = directory
+        self._said: deque[str] = deque(maxlen=TRANSCRIPT_LINES)
         defaults = {name: self._ports.replace(value) for name, value in DEFAULT_PORTS.items()}
         path = f"{ROOT / '.venv/bin'}:{os.environ['PATH']}"
         self._environment = os.environ | defaults | {"PATH": path, "NO_COLOR": "1"}
@@ -97,17 +99,18 @@ class Shell:
         if expected is None:
             failed, output = self._run_once(block)
             if failed:
-                raise BlockError(f"{block.place} failed:\n{output}")
+                raise BlockError(f"{block.place} failed:\n{output}\n{self._transcript()}")
             return
         wanted = pattern(self._ports.replace(expected.text))
         deadline = time.monotonic() + REPEAT_LIMIT_S
-        while not wanted.search(output := self._run_once(block)[1]):
+        while not wanted.search(self._run_once(block)[1]):
             if time.monotonic() > deadline:
-                raise BlockError(f"{block.place} does not print {expected.place}, but:\n{output}")
+                said = self._transcript()
+                raise BlockError(f"{block.place} does not print {expected.place}:\n{said}")
             time.sleep(PAUSE_S)
 
     def _run_once(self, block: Block) -> tuple[bool, str]:
-        """Run *block*; return whether a command in it failed, and everything printed so far."""
+        """Run *block*; return whether a command in it failed, and all that was printed since."""
         text = self._ports.replace(block.text)
         # No input for the commands: they would read the rest of the script.
         self._send(f"failed=0\n{{\n{text}\n}} </dev/null\nprintf '\\n%s%s\\n' '{END}' $failed\n")
@@ -117,7 +120,12 @@ class Shell:
             if line.startswith(END):
                 return line.removeprefix(END).strip() != "0", "".join(output)
             output.append(line)
-        raise BlockError(f"{block.place} ended the shell:\n{''.join(output)}")
+            self._said.append(line)
+        raise BlockError(f"{block.place} ended the shell:\n{self._transcript()}")
+
+    def _transcript(self) -> str:
+        """Return the end of all that was printed, by the processes in the background too."""
+        return "the shell has printed so far:\n" + "".join(self._said)
 
     def _send(self, text: str) -> None:
         assert self._bash.stdin is not None

@@ -7,7 +7,7 @@ import tomllib
 
 import pytest
 
-from tests.docs.shell import ROOT
+from tests.docs.blocks import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 NAMES = sorted(

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from snapshots.registry.loader import load_registry
-from tests.docs.blocks import Block, read_blocks
-from tests.docs.shell import ROOT, Shell
+from tests.docs.blocks import ROOT, Block, read_blocks, shown_path
+from tests.docs.shell import Shell
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("envoy/**/*.md")])
 BLOCKS = [block for document in DOCUMENTS for block in read_blocks(document) if block.is_run]
@@ -39,7 +39,7 @@ def test_a_python_block_runs(block, tmp_path):
     assert ran.returncode == 0, ran.stderr
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=shown_path)
 def test_the_commands_work_as_typed(document, tmp_path):
     script = [b for b in BLOCKS if b.document == document and b.language in {"bash", "text"}]
     if not any(block.language == "bash" for block in script):
@@ -54,7 +54,7 @@ def test_the_commands_work_as_typed(document, tmp_path):
                 shell.run(block, below if is_output else None)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=shown_path)
 def test_links_inside_the_repository_lead_somewhere(document):
     for link in LINK.finditer(document.read_text()):
         target = document.parent / link["path"] if link["path"] else document

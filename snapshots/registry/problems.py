@@ -17,6 +17,9 @@ Path = tuple[str | int, ...]
 SHOWN_CHARACTERS = 80
 """A longer piece of the file is cut where a message repeats it."""
 
+LISTED_PROBLEMS = 1000
+"""More are counted in the text of an error, but not listed."""
+
 COMPARISON_BUDGET = 2_000_000
 """Pairs of characters that one load may compare to find the nearest known names."""
 
@@ -64,13 +67,19 @@ class Problem:
 
 
 class RegistryError(Exception):
-    """A registry file that is refused; `str()` gives one line per problem, in the file's order."""
+    """A registry file that is refused; `problems` has every reason, in the file's order.
+
+    `str()` gives one line per problem; of a file that is wrong all over, the first thousand.
+    """
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(
             sorted(problems, key=lambda p: (p.line, p.column, p.place, p.message))
         )
-        super().__init__("\n".join(map(str, self.problems)))
+        lines = [str(problem) for problem in self.problems[:LISTED_PROBLEMS]]
+        if unlisted := len(self.problems) - len(lines):
+            lines.append(f"{self.problems[0].source}: and {unlisted} more problems")
+        super().__init__("\n".join(lines))
 
 
 def place_of(path: Path) -> str:

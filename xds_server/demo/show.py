@@ -117,7 +117,12 @@ async def _show_bad_edit(stack: Stack, client: Client, say: Say) -> None:
     seen = await client.chat("auto")
     say(f'   "auto" is still answered by {seen.pool}; the file is repaired now')
     scene.edit(stack.registry, scene.SPLIT_WRONG, scene.SPLIT_BEFORE)
-    await _until(lambda: stack.control_plane.publisher.error is None, "the repair")
+    await _until(lambda: _is_repaired(stack), "the repair")
+
+
+def _is_repaired(stack: Stack) -> bool:
+    status = stack.control_plane.status()
+    return status.registry.error is None and all(node.converged for node in status.nodes)
 
 
 def _say_fleet(stack: Stack, say: Say) -> None:

@@ -101,7 +101,7 @@ class Deployment:
     async def converged(self, text: str | None = None) -> None:
         """Wait until Envoy has ACKed what the control plane serves: that of *text*, if given."""
         async with asyncio.timeout(SETTLE_TIMEOUT_S):
-            while not self._is_converged(text):
+            while not self._is_converged(text):  # noqa: ASYNC110 - several things are awaited
                 await asyncio.sleep(LOOK_AGAIN_S)
 
     def _is_converged(self, text: str | None) -> bool:

@@ -1,0 +1,163 @@
+"""The control plane as a whole: what starts and stops in which order.
+
+Does not parse arguments: see `xds_server.cli.serve`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc.aio
+import structlog
+from aiohttp import web
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from xds_server.address import Address
+from xds_server.ads import SERVER_OPTIONS, add_ads
+from xds_server.fleet import Fleet
+from xds_server.listening import CannotListenError, check_free, listening_socket
+from xds_server.reload.look import read
+from xds_server.reload.metrics import ReloadMetrics
+from xds_server.reload.publisher import RegistryPublisher
+from xds_server.reload.watch import RegistryWatch
+from xds_server.status.views import StatusView, status_view
+from xds_server.status.web import status_app
+from xds_server.store import SnapshotStore
+
+log = structlog.get_logger()
+
+STREAM_GRACE_S = 1.0
+"""How long an xDS stream may take to end by itself when the control plane stops."""
+
+REQUEST_GRACE_S = 5.0
+"""How long an answer of the status interface may take then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one control plane is started with."""
+
+    registry: Path
+    xds_address: Address
+    status_address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """What a control plane that serves has to say: the addresses hold the ports chosen."""
+
+    xds_address: Address
+    status_address: Address
+    revision: str
+    models: int
+
+
+class ControlPlane:
+    """One control plane; for one event loop and one run."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = CollectorRegistry()
+        ProcessCollector(registry=self.metrics)
+        self.store = SnapshotStore()
+        self.publisher = RegistryPublisher(
+            settings.registry, self.store, ReloadMetrics(self.metrics)
+        )
+        self.fleet = Fleet(self.store, self.publisher.describe_origin)
+        self._serving_xds = False
+
+    async def run(self, announce: Callable[[Ready], None]) -> None:
+        """Serve until cancelled; call *announce* once everything is served.
+
+        The file is built before anything listens, so that no Envoy is ever told less than all of
+        it. Status starts before xDS and ends after it, so that it can say that xDS is not served.
+        Raises RefusedError or CannotListenError if it cannot start.
+        """
+        content = await asyncio.to_thread(read, self.settings.registry)
+        await self.publisher.load(content)
+        async with self._status() as status_address, self._xds() as xds_address:
+            announce(self._ready(xds_address, status_address))
+            known = content if isinstance(content, bytes) else None
+            await RegistryWatch(self.settings.registry, known).follow(self.publisher.offer)
+
+    def status(self) -> StatusView:
+        """Return what `GET /status` answers; only once the first content has been loaded."""
+        served, published = self.publisher.served, self.store.current
+        if not served or not published:
+            raise RuntimeError("nothing has been loaded")
+        return status_view(
+            published.snapshot.revision,
+            str(self.settings.registry),
+            served.loaded_at,
+            self.publisher.error,
+            self.fleet.nodes(),
+        )
+
+    def _ready(self, xds_address: Address, status_address: Address) -> Ready:
+        served = self.publisher.served
+        models = len(served.registry.models) if served else 0
+        return Ready(xds_address, status_address, self.status().revision, models)
+
+    @asynccontextmanager
+    async def _status(self) -> AsyncIterator[Address]:
+        address = self.settings.status_address
+        app = status_app(self.status, lambda: self._serving_xds, self.metrics)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=REQUEST_GRACE_S)
+        await runner.setup()
+        try:
+            listener = listening_socket("--status-address", address)
+            await web.SockSite(runner, listener).start()
+            yield Address(address.host, listener.getsockname()[1])
+        finally:
+            await runner.cleanup()
+
+    @asynccontextmanager
+    async def _xds(self) -> AsyncIterator[Address]:
+        address = self.settings.xds_address
+        check_free("--xds-address", address)
+        server = grpc.aio.server(options=SERVER_OPTIONS)
+        ads = add_ads(server, self.store, self.fleet, self.metrics)
+        try:
+            port = server.add_insecure_port(str(address))
+        except RuntimeError as error:  # taken since it was checked
+            raise CannotListenError("--xds-address", address, OSError(str(error))) from error
+        await server.start()
+        self._serving_xds = True
+        try:
+            yield Address(address.host, port)
+        finally:
+            self._serving_xds = False
+            ads.close()
+            await server.stop(STREAM_GRACE_S)
+
+
+async def serve_until_signal(settings: Settings, announce: Callable[[Ready], None]) -> None:
+    """Run a control plane until SIGTERM or SIGINT, then stop it in order and return.
+
+    A second signal ends the process at once, in the manner of that signal.
+    """
+    loop = asyncio.get_running_loop()
+    serving = asyncio.current_task()
+    received: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        received.append(number)
+        for either in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(either)
+        log.info("server.stopping", signal=number.name)
+        if serving:
+            serving.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    try:
+        await ControlPlane(settings).run(announce)
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        log.info("server.stopped")

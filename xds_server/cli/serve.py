@@ -1,0 +1,55 @@
+"""`modelyard serve`: run the control plane."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+import click
+
+from xds_server.address import Address
+from xds_server.app import Ready, Settings, serve_until_signal
+from xds_server.cli.addresses import ADDRESS
+from xds_server.cli.options import log_format_option, option
+from xds_server.listening import CannotListenError
+from xds_server.reload.publisher import RefusedError
+
+
+@click.command()
+@click.argument("registry", type=click.Path(path_type=Path))
+@option(
+    "--xds-address",
+    type=ADDRESS,
+    default="127.0.0.1:18000",
+    help="Where Envoys ask (gRPC); port 0 takes a free one.",
+)
+@option(
+    "--status-address",
+    type=ADDRESS,
+    default="127.0.0.1:18001",
+    help="Where people and monitoring ask (HTTP); port 0 takes a free one.",
+)
+@log_format_option
+def command(registry: Path, xds_address: Address, status_address: Address) -> None:
+    """Run the control plane on the file REGISTRY, and follow every edit of it.
+
+    Prints one line on stdout when Envoys are served. Ends with exit code 0 on SIGTERM and Ctrl-C,
+    and with 1 if the file is refused or an address cannot be had.
+    """
+    settings = Settings(registry, xds_address, status_address)
+    try:
+        asyncio.run(serve_until_signal(settings, announce))
+    except (RefusedError, CannotListenError) as error:
+        click.echo(error, err=True)
+        sys.exit(1)
+
+
+def announce(ready: Ready) -> None:
+    """Print the line that tells that *ready* is so."""
+    models = "1 model" if ready.models == 1 else f"{ready.models} models"
+    click.echo(
+        f"modelyard ready: xds {ready.xds_address}, status http://{ready.status_address}, "
+        f"revision {ready.revision}, {models}"
+    )
+    sys.stdout.flush()

@@ -25,6 +25,7 @@ from xds_server.reload.look import read
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.reload.publisher import RegistryPublisher
 from xds_server.reload.watch import RegistryWatch
+from xds_server.status.node_metrics import NodeCollector
 from xds_server.status.views import StatusView, status_view
 from xds_server.status.web import status_app
 from xds_server.store import SnapshotStore
@@ -69,6 +70,7 @@ class ControlPlane:
             settings.registry, self.store, ReloadMetrics(self.metrics)
         )
         self.fleet = Fleet(self.store, self.publisher.describe_origin)
+        self.metrics.register(NodeCollector(self.fleet.nodes))
         self._serving_xds = False
 
     async def run(self, announce: Callable[[Ready], None]) -> None:

@@ -42,7 +42,7 @@ SERVER_OPTIONS = (
 )
 """Channel arguments for the `grpc.aio.server` that carries the service."""
 
-DELTA = Variant("delta", DeltaSession, read_delta, write_delta)
+DELTA = Variant("delta", lambda _archive: DeltaSession(), read_delta, write_delta)
 SOTW = Variant("sotw", SotwSession, read_sotw, write_sotw)
 
 Context = grpc.aio.ServicerContext[Any, Any]

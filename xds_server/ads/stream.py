@@ -20,6 +20,7 @@ from snapshots.type_urls import CLUSTER, LISTENER, TypeUrl
 from xds_server.ads.bell import Bell
 from xds_server.ads.metrics import AdsMetrics
 from xds_server.fleet import Fleet, Node
+from xds_server.protocol.archive import Archive
 from xds_server.protocol.events import DeltaResponse, Received, SotwResponse, Verdict
 from xds_server.protocol.quarantine import Quarantine, RefusalKey, refusal_key
 from xds_server.store import Published, SnapshotStore
@@ -41,7 +42,7 @@ class Variant:
     """How the two variants of the protocol differ for a stream."""
 
     name: str
-    new_session: Callable[[], Any]
+    new_session: Callable[[Archive], Any]
     read: Callable[[Any], Any]
     write: Callable[[Any], Any]
 
@@ -54,6 +55,7 @@ class Shared:
     fleet: Fleet
     metrics: AdsMetrics
     clock: Callable[[], float]
+    archive: Archive = field(default_factory=Archive)
     quarantine: Quarantine = field(default_factory=Quarantine)
     quarantine_changed: Bell = field(default_factory=Bell)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,7 +75,7 @@ class AdsStream:
         self._variant = variant
         self._node = node
         self._shared = shared
-        self._session = variant.new_session()
+        self._session = variant.new_session(shared.archive)
         self._record = shared.fleet.opened(node, variant.name)
         self._offered: Published | None = None
         self._offered_at: float | None = None

@@ -184,7 +184,8 @@ class Ledger:
         """
         sent = self._answered(nonce)
         fresh = {r.name: r for r in sent.resources if self.differs(r)}
-        culprits = named_in(error_detail, fresh) or fresh.keys()
+        named = named_in(error_detail, (r.name for r in sent.resources))
+        culprits = (named & fresh.keys()) or fresh.keys()
         for name in culprits:
             self._refused[name] = fresh[name].version
         for name in sent.removed:

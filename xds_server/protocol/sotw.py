@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from snapshots.snapshot import Resource, TypeSnapshot
 from snapshots.type_urls import FULL_STATE_TYPES, ROUTE, TypeUrl
+from xds_server.protocol.archive import Archive
 from xds_server.protocol.batch import batch
 from xds_server.protocol.events import Received, SotwRequest, SotwResponse, Verdict
 from xds_server.protocol.ledger import Due, Ledger
@@ -24,8 +25,10 @@ DEFAULT_WINDOW = 16
 class SotwSession(Session[SotwResponse]):
     """A `StreamAggregatedResources` stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, archive: Archive | None = None) -> None:
         super().__init__()
+        self._archive = archive or Archive()
+        self._holdings_unknown: set[TypeUrl] = set()
         self._last_nonce: dict[TypeUrl, str] = {}
 
     def receive(self, request: SotwRequest) -> Received:
@@ -54,14 +57,21 @@ class SotwSession(Session[SotwResponse]):
             ledger.due = Due.AT_ONCE
             ledger.subscribed(new, resend=False)
             return
-        # After a reconnect the client goes on with what it has, so it can wait for its turn. What
-        # it has is known only where a version speaks for all resources.
+        # After a reconnect the client goes on with what it has, so it can wait for its turn.
         if full_state and ledger.subscription.wildcard:
-            if request.version_info == ledger.target.version:
-                ledger.held = dict(ledger.target.resources)
-                return
+            self._recall(ledger, request.version_info)
+        ledger.touch((*ledger.target.resources, *ledger.held))
+
+    def _recall(self, ledger: Ledger, version_info: str) -> None:
+        """Find out what a client that reconnects holds: the version speaks for all resources."""
+        url = ledger.type_url
+        if version_info == ledger.target.version:
+            ledger.held = dict(ledger.target.resources)
+        elif (state := self._archive.recall(url, version_info)) is not None:
+            ledger.held = dict(state)
+        else:
             ledger.due = Due.IN_TURN
-        ledger.touch(ledger.target.resources)
+            self._holdings_unknown.add(url)
 
     def _answer(self, ledger: Ledger, request: SotwRequest) -> Received:
         accepted: list[Resource] = []
@@ -78,6 +88,7 @@ class SotwSession(Session[SotwResponse]):
                     request.error_detail,
                 )
             accepted.extend(ledger.acked(nonce))
+            self._holdings_unknown.discard(request.type_url)
             if nonce == request.response_nonce:
                 break
         return Received(request.type_url, Verdict.ACK, tuple(accepted))
@@ -110,8 +121,12 @@ class SotwSession(Session[SotwResponse]):
         return None
 
     @override
-    def _change(self, ledger: Ledger) -> SotwResponse:
+    def _change(self, ledger: Ledger) -> SotwResponse | None:
         if ledger.type_url in FULL_STATE_TYPES:
+            if ledger.type_url in self._holdings_unknown and ledger.stands_refused():
+                # To leave the refused resource out would take away the older version that the
+                # client may hold, which cannot be sent as it is not known.
+                return None
             return self._full_state(ledger, keep_removals=not takes_over(ledger))
         return self._partial(ledger, ledger.changes)
 
@@ -139,7 +154,10 @@ class SotwSession(Session[SotwResponse]):
             if keep_removals or name not in ledger.removals:
                 chosen.setdefault(name, held)
         removed = tuple(name for name in ledger.held if name not in chosen)
-        content = TypeSnapshot.of(chosen.values())
+        content = ledger.target
+        if chosen != content.resources:
+            content = TypeSnapshot.of(chosen.values())
+        self._archive.remember(ledger.type_url, content)
         return self._response(ledger, content.version, tuple(content.resources.values()), removed)
 
     def _response(

@@ -24,22 +24,22 @@ class Subscription:
         """Return whether the client wants to hear of the resource *name*."""
         return self.wildcard or name in self.names
 
-    def replace(self, names: Iterable[str]) -> set[str]:
+    def replace(self, names: Iterable[str]) -> list[str]:
         """Subscribe to exactly *names* (state of the world); return those that are new.
 
         "*" is among the returned names if the wildcard is new. No names at all mean the wildcard
         until a name was given once ("For historical reasons..." on the protocol page), for the
         types that have one.
         """
-        asked = set(names)
+        asked = list(dict.fromkeys(names))
         if asked:
             self._legacy = False
         elif self._legacy:
-            asked = {WILDCARD}
-        before = self.names | ({WILDCARD} if self.wildcard else set())
+            asked = [WILDCARD]
+        new = [n for n in asked if not (self.wildcard if n == WILDCARD else n in self.names)]
         self.wildcard = WILDCARD in asked
-        self.names = asked - {WILDCARD}
-        return asked - before
+        self.names = {name for name in asked if name != WILDCARD}
+        return new
 
     def add(self, names: Iterable[str]) -> None:
         """Subscribe to *names* too (delta); the legacy wildcard stays beside them."""
@@ -49,14 +49,14 @@ class Subscription:
             else:
                 self.names.add(name)
 
-    def drop(self, names: Iterable[str]) -> set[str]:
+    def drop(self, names: Iterable[str]) -> list[str]:
         """Unsubscribe from *names* (delta); return those that were subscribed to."""
-        dropped = set()
+        dropped = []
         for name in names:
             if name == WILDCARD and self.wildcard:
                 self.wildcard = False
-                dropped.add(name)
+                dropped.append(name)
             elif name in self.names:
                 self.names.remove(name)
-                dropped.add(name)
+                dropped.append(name)
         return dropped

@@ -1,11 +1,10 @@
-"""One daemon, one image and one running stack for all tests of this folder.
+"""One daemon and one image for all tests of this folder, and one running stack for each file.
 
 Nothing here skips: whoever names this folder wants to know whether compose works.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,7 +16,7 @@ from tests.compose.daemon import docker_url
 from tests.compose.images import ROOT, modelyard_image
 from tests.compose.stack import Stack
 
-IMAGE = "modelyard:local"  # as compose.yaml calls it
+PROJECT = "modelyard-test"
 
 
 @pytest.fixture(scope="session")
@@ -35,10 +34,10 @@ def client(daemon):
 
 @pytest.fixture(scope="session")
 def image(client):
-    return modelyard_image(client, IMAGE)
+    return modelyard_image(client)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def registry():
     with tempfile.TemporaryDirectory(prefix="modelyard-compose-") as directory:
         # The user in the container is another one; pytest's own directories are closed to it.
@@ -46,9 +45,16 @@ def registry():
         yield Path(shutil.copy(ROOT / "envoy/compose/registry.yaml", directory))
 
 
-@pytest.fixture(scope="session")
-def stack(client, daemon, image, registry):
-    stack = Stack(client, daemon, f"modelyard-test-{os.getpid()}", registry)
+@pytest.fixture(scope="module")
+def settings(image):
+    """Return what compose.yaml takes from the environment, beyond the defaults."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def stack(client, daemon, image, registry, settings):
+    stack = Stack(client, daemon, PROJECT, registry, settings)
+    stack.down()  # what a killed run may have left
     try:
         stack.up()
         yield stack

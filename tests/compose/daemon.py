@@ -15,6 +15,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,7 +28,8 @@ from docker.errors import DockerException
 STATE = Path(os.environ.get("MODELYARD_DOCKER_DIR", "/var/lib/modelyard-docker"))
 PID_FILE = STATE / "dockerd.pid"
 LOG = STATE / "dockerd.log"
-OWN_URL = f"unix://{STATE}/docker.sock"
+UNIX_SCHEME = "unix://"
+OWN_URL = f"{UNIX_SCHEME}{STATE}/docker.sock"
 
 ATTEMPTS: tuple[tuple[str, ...], ...] = (
     (),
@@ -60,6 +62,8 @@ def docker_url() -> Iterator[str]:
 
 def answers(url: str) -> bool:
     """Tell whether a Docker daemon answers at *url*."""
+    if url.startswith(UNIX_SCHEME) and not _listens(url.removeprefix(UNIX_SCHEME)):
+        return False
     try:
         client = docker.DockerClient(base_url=url, timeout=10)
     except DockerException:
@@ -70,6 +74,12 @@ def answers(url: str) -> bool:
         return False
     finally:
         client.close()
+
+
+def _listens(path: str) -> bool:
+    """Tell whether a process listens on a Unix socket; Docker's client would leave it unclosed."""
+    with socket.socket(socket.AF_UNIX) as asking:
+        return asking.connect_ex(path) == 0
 
 
 def start() -> subprocess.Popen[bytes]:

@@ -23,6 +23,7 @@ from docker.errors import APIError, BuildError, ImageNotFound
 ROOT = Path(__file__).resolve().parents[2]
 CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 LABEL = "modelyard.tests"
+MODELYARD = "modelyard:local"  # as compose.yaml calls it
 PULLED = "python:3.12-slim"
 PIP_SETTINGS = ("index-url", "extra-index-url", "trusted-host", "default-timeout", "retries")
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy")  # known to Docker in either case
@@ -52,11 +53,24 @@ def base_image(client: docker.DockerClient) -> str:
     return name
 
 
-def modelyard_image(client: docker.DockerClient, name: str) -> str:
-    """Build our image from the working tree under *name*; unchanged layers come from the cache."""
+def modelyard_image(client: docker.DockerClient) -> str:
+    """Build our image from the working tree; unchanged layers come from the cache."""
     proxies = {name: value for name, value in os.environ.items() if name.lower() in PROXY_VARIABLES}
     arguments = {"BASE_IMAGE": base_image(client), **proxies}
-    _build(client, name, path=str(ROOT), buildargs=arguments)
+    _build(client, MODELYARD, path=str(ROOT), buildargs=arguments)
+    return MODELYARD
+
+
+def envoy_image(client: docker.DockerClient, name: str) -> str:
+    """Build an image *name* with Envoy and without Modelyard: a stand-in for Envoy's own."""
+    binary = "/opt/modelyard/lib/python3*/site-packages/envoy/_bin/envoy"
+    lines = (
+        f"FROM {MODELYARD} AS modelyard",
+        f"FROM {base_image(client)}",
+        f"COPY --from=modelyard {binary} /usr/bin/",
+    )
+    context = _tar({"Dockerfile": "\n".join(lines).encode()})
+    _build(client, name, fileobj=context, custom_context=True)
     return name
 
 

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,8 @@ class Stack:
     project: str
     registry: Path
     """The file that the control plane sees through the mount of its directory."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Further variables of compose.yaml."""
     command: tuple[str, ...] = field(default_factory=compose_command)
 
     def up(self) -> None:
@@ -152,8 +154,9 @@ class Stack:
             raise ComposeError(f"{text}\n{self.logs()}")
 
     def _run(self, limit_s: float, *arguments: str) -> subprocess.CompletedProcess[str]:
-        environment = os.environ | FREE_PORTS
-        environment |= {"DOCKER_HOST": self.daemon_url, "REGISTRY_DIR": str(self.registry.parent)}
+        registry = {"REGISTRY_DIR": str(self.registry.parent)}
+        environment = os.environ | FREE_PORTS | registry | dict(self.settings)
+        environment["DOCKER_HOST"] = self.daemon_url
         return subprocess.run(
             [*self.command, "--project-name", self.project, *arguments],
             cwd=ROOT,

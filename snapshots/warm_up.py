@@ -1,10 +1,10 @@
-"""What Envoy must know, and have health-checked, before its routes may move.
+"""The step before an edit that leaves a pool none of its servers.
 
-Envoy ACKs a cluster before it has checked the servers, and answers 503 for it until then. So an
-edit that brings servers which no Envoy has seen is published in two steps: first the old routes
-with the new servers beside the old ones, then everything. This module makes the first step.
+Envoy gives a new server no request until its first health check. For a new cluster it withholds its
+ACK until then, so the routes wait; but new endpoints of an old cluster take effect at once. So
+where every server of a pool is replaced, the new ones are first published beside the old ones.
 
-Source: "Cluster warming" and "Health checking" of Envoy's architecture overview.
+Source: "Health checking" and "Cluster warming" of Envoy's architecture overview.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class FirstCheck:
     host: str
     port: int
     path: str
-    """Of the health check; empty: the pool has none, and must only be resolved."""
+    """Of the health check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,63 +38,41 @@ class WarmUp:
     first_checks: tuple[FirstCheck, ...]
 
 
-def warm_up(old: Snapshot, new: Snapshot) -> WarmUp | None:
-    """Return what to publish between *old* and *new*, or None where one step will do."""
+def keep_replaced_servers(old: Snapshot, new: Snapshot) -> WarmUp | None:
+    """Return what to publish between *old* and *new*; None if no pool gets all new servers.
+
+    It is *new* with the old servers of each such pool beside the new ones.
+    """
     checks: set[FirstCheck] = set()
-    nodes = dict(old.nodes)
+    nodes = dict(new.nodes)
     for cluster in old.nodes.keys() & new.nodes.keys():
-        step = _Step(old.nodes[cluster], new.nodes[cluster])
-        checks.update(step.first_checks)
-        nodes[cluster] = step.snapshot()
+        unions = list(_unions(old.nodes[cluster], new.nodes[cluster], checks))
+        if unions:
+            nodes[cluster] = _with_endpoints(new.nodes[cluster], unions)
     return WarmUp(Snapshot.of(nodes), tuple(sorted(checks))) if checks else None
 
 
-class _Step:
-    """The warm-up of one gateway."""
+def _unions(old: NodeSnapshot, new: NodeSnapshot, checks: set[FirstCheck]) -> Iterator[Resource]:
+    """Yield the load assignment of each pool whose servers are all replaced; add to *checks*."""
+    before, after = old.types[ENDPOINT], new.types[ENDPOINT]
+    if before.version == after.version:
+        return
+    for name, resource in after.resources.items():
+        replaced = before.resources.get(name)
+        if replaced is None or replaced.version == resource.version:
+            continue
+        cluster = Cluster.FromString(new.types[CLUSTER].resources[name].body)
+        was, now = _assignment(replaced), _assignment(resource)
+        if cluster.health_checks and _are_disjoint(was, now):
+            path = cluster.health_checks[0].http_health_check.path
+            checks.update(FirstCheck(host, port, path) for host, port in _addresses(now))
+            yield _union(resource, now, was)
 
-    def __init__(self, old: NodeSnapshot, new: NodeSnapshot) -> None:
-        self._old = old
-        self._clusters = dict(old.types[CLUSTER].resources)
-        self._endpoints = dict(old.types[ENDPOINT].resources)
-        self.first_checks: list[FirstCheck] = []
-        if old.types[CLUSTER].version != new.types[CLUSTER].version:
-            self._add_clusters(new)
-        if old.types[ENDPOINT].version != new.types[ENDPOINT].version:
-            self._keep_replaced_endpoints(new)
 
-    def snapshot(self) -> NodeSnapshot:
-        if not self.first_checks:
-            return self._old
-        types = {
-            **self._old.types,
-            CLUSTER: TypeSnapshot.of(self._clusters.values()),
-            ENDPOINT: TypeSnapshot.of(self._endpoints.values()),
-        }
-        return NodeSnapshot.of(self._old.gateway, types)
-
-    def _add_clusters(self, new: NodeSnapshot) -> None:
-        clusters, endpoints = new.types[CLUSTER].resources, new.types[ENDPOINT].resources
-        for name in clusters.keys() - self._clusters.keys():
-            self._clusters[name] = clusters[name]
-            cluster = Cluster.FromString(clusters[name].body)
-            assignment = cluster.load_assignment
-            if name in endpoints:
-                self._endpoints[name] = endpoints[name]
-                assignment = _assignment(endpoints[name])
-            if cluster.health_checks or cluster.type == Cluster.STRICT_DNS:
-                self.first_checks.extend(_first_checks(cluster, assignment))
-
-    def _keep_replaced_endpoints(self, new: NodeSnapshot) -> None:
-        """Keep the old servers of a pool beside the new ones where no server stays."""
-        before, after = self._old.types[ENDPOINT].resources, new.types[ENDPOINT].resources
-        for name in before.keys() & after.keys():
-            if before[name].version == after[name].version:
-                continue
-            cluster = Cluster.FromString(self._clusters[name].body)
-            old, added = _assignment(before[name]), _assignment(after[name])
-            if cluster.health_checks and _are_disjoint(old, added):
-                self._endpoints[name] = _union(before[name], old, added)
-                self.first_checks.extend(_first_checks(cluster, added))
+def _with_endpoints(node: NodeSnapshot, changed: list[Resource]) -> NodeSnapshot:
+    endpoints = {**node.types[ENDPOINT].resources, **{r.name: r for r in changed}}
+    types = {**node.types, ENDPOINT: TypeSnapshot.of(endpoints.values())}
+    return NodeSnapshot.of(node.gateway, types)
 
 
 def _assignment(resource: Resource) -> ClusterLoadAssignment:
@@ -108,31 +86,26 @@ def _addresses(assignment: ClusterLoadAssignment) -> Iterator[tuple[str, int]]:
             yield address.address, address.port_value
 
 
-def _are_disjoint(old: ClusterLoadAssignment, new: ClusterLoadAssignment) -> bool:
-    before, after = set(_addresses(old)), set(_addresses(new))
+def _are_disjoint(was: ClusterLoadAssignment, now: ClusterLoadAssignment) -> bool:
+    before, after = set(_addresses(was)), set(_addresses(now))
     return bool(before and after) and before.isdisjoint(after)
 
 
-def _first_checks(cluster: Cluster, assignment: ClusterLoadAssignment) -> Iterator[FirstCheck]:
-    path = cluster.health_checks[0].http_health_check.path if cluster.health_checks else ""
-    for host, port in _addresses(assignment):
-        yield FirstCheck(host, port, path)
-
-
-def _union(resource: Resource, old: ClusterLoadAssignment, new: ClusterLoadAssignment) -> Resource:
-    union = ClusterLoadAssignment()
-    union.CopyFrom(old)
-    for added in new.endpoints:
-        _locality(union, added).lb_endpoints.extend(added.lb_endpoints)
+def _union(resource: Resource, *assignments: ClusterLoadAssignment) -> Resource:
+    union = ClusterLoadAssignment(cluster_name=resource.name)
+    for assignment in assignments:
+        for group in assignment.endpoints:
+            _locality(union, group).lb_endpoints.extend(group.lb_endpoints)
     body = union.SerializeToString(deterministic=True)
     return Resource.of(ENDPOINT, resource.name, body, resource.origin)
 
 
 def _locality(union: ClusterLoadAssignment, like: LocalityLbEndpoints) -> LocalityLbEndpoints:
-    """Return the group of *union* in the zone of *like*: Envoy takes each zone once."""
+    """Return the group of *union* in the zone of *like*: a zone stands there once."""
     for group in union.endpoints:
         if group.locality == like.locality:
             return group
     group = union.endpoints.add()
-    group.locality.CopyFrom(like.locality)
+    if like.HasField("locality"):
+        group.locality.CopyFrom(like.locality)
     return group

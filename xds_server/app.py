@@ -93,7 +93,7 @@ class ControlPlane:
         if not served or not published:
             raise RuntimeError("nothing has been loaded")
         return status_view(
-            published.snapshot.revision,
+            published.goal.revision,
             str(self.settings.registry),
             served.loaded_at,
             self.publisher.error,

@@ -164,7 +164,7 @@ class Fleet:
         converged = desired is not None and record.held_version == desired.version
         current = self._store.current
         if converged and current is not None:
-            record.revision = current.snapshot.revision
+            record.revision = current.goal.revision
         return NodeStatus(
             id=record.node.id,
             cluster=record.node.cluster,
@@ -197,7 +197,7 @@ class Fleet:
 
     def _desired(self, node_cluster: str) -> NodeSnapshot | None:
         current = self._store.current
-        return current.snapshot.for_node(node_cluster) if current else None
+        return current.goal.for_node(node_cluster) if current else None
 
     def _forget_oldest(self) -> None:
         if len(self._records) <= self._max_nodes:

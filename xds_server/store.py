@@ -17,6 +17,9 @@ class Published:
 
     serial: int
     snapshot: Snapshot
+    """What Envoys are told now."""
+    goal: Snapshot
+    """What they will have been told at the end: the same, unless another step is to follow."""
 
 
 class SnapshotStore:
@@ -26,10 +29,10 @@ class SnapshotStore:
         self.current: Published | None = None
         self._changed = asyncio.Event()
 
-    def publish(self, snapshot: Snapshot) -> Published:
-        """Make *snapshot* the current one and wake every waiter."""
+    def publish(self, snapshot: Snapshot, goal: Snapshot | None = None) -> Published:
+        """Make *snapshot* the current one, a step towards *goal* if given; wake every waiter."""
         serial = self.current.serial + 1 if self.current else 1
-        self.current = Published(serial, snapshot)
+        self.current = Published(serial, snapshot, goal or snapshot)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         return self.current

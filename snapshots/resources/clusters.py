@@ -50,7 +50,9 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
         lb_policy=LB_POLICIES[pool.load_balancing],
         common_lb_config=cluster_v3.ClusterCommonLbConfig(
             # A dead server gets no request, also when all are dead: 503 says it.
-            healthy_panic_threshold=type_v3.Percent(value=0)
+            healthy_panic_threshold=type_v3.Percent(value=0),
+            # Envoy holds the result of a new server's first check back for 1 s unless told not to.
+            update_merge_window=seconds(0),
         ),
         # Else a removed server that still answers its health check keeps getting requests.
         ignore_health_on_host_removal=True,

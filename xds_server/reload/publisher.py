@@ -19,6 +19,8 @@ from snapshots.diff import diff
 from snapshots.registry.loader import RegistryError, load_registry, locate, place_of
 from snapshots.registry.schema import Registry
 from snapshots.snapshot import Snapshot
+from snapshots.warm_up import WarmUp, keep_replaced_servers
+from xds_server.reload.first_checks import first_checks_pass
 from xds_server.reload.look import ReadProblem
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.store import SnapshotStore
@@ -53,6 +55,7 @@ class RegistryPublisher:
         self._store = store
         self._metrics = metrics
         self._builder = SnapshotBuilder()
+        self._second_step: asyncio.Task[None] | None = None
 
     async def load(self, content: bytes | ReadProblem) -> None:
         """Publish the snapshot of *content*, or raise RefusedError; for the start."""
@@ -83,7 +86,7 @@ class RegistryPublisher:
                 "registry.refused",
                 path=str(self.path),
                 error_message=self.error,
-                serving_revision=self._store.current and self._store.current.snapshot.revision,
+                serving_revision=self._store.current and self._store.current.goal.revision,
             )
 
     def describe_origin(self, origin: tuple[str, ...]) -> str:
@@ -116,17 +119,31 @@ class RegistryPublisher:
     def _publish(self, snapshot: Snapshot) -> bool:
         """Publish *snapshot* unless it is the current one; tell whether it was."""
         before = self._store.current
-        if before and before.snapshot.revision == snapshot.revision:
+        if before and before.goal.revision == snapshot.revision:
             return False
-        published = self._store.publish(snapshot)
+        if self._second_step:
+            self._second_step.cancel()
+        step = keep_replaced_servers(before.snapshot, snapshot) if before else None
+        if step:
+            published = self._store.publish(step.snapshot, goal=snapshot)
+            finishing = self._finish(step, snapshot)
+            self._second_step = asyncio.get_running_loop().create_task(finishing)
+        else:
+            published = self._store.publish(snapshot)
         self._metrics.published(snapshot)
         log.info(
             "snapshot.published",
             revision=snapshot.revision,
             serial=published.serial,
-            **(_changes(before.snapshot, snapshot) if before else {}),
+            **(_changes(before.goal, snapshot) if before else {}),
         )
         return True
+
+    async def _finish(self, step: WarmUp, goal: Snapshot) -> None:
+        """Publish *goal* once the servers that *step* brings have been checked."""
+        await first_checks_pass(step.first_checks)
+        published = self._store.publish(goal)
+        log.info("snapshot.completed", revision=goal.revision, serial=published.serial)
 
 
 def _changes(before: Snapshot, after: Snapshot) -> dict[str, list[str]]:

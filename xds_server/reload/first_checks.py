@@ -1,0 +1,44 @@
+"""Waiting until new servers have passed a health check, as seen from here.
+
+Every Envoy checks them too, and begins before this does. It does not tell the result: that ours
+was good is the best sign there is that theirs was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterable
+
+import aiohttp
+import structlog
+
+from snapshots.warm_up import FirstCheck
+from xds_server.address import Address
+
+log = structlog.get_logger()
+
+LONGEST_WAIT_S = 5.0
+HEAD_START_S = 0.2
+"""For Envoys to have been told of the servers, and for their checks after ours was good."""
+PAUSE_S = 0.1
+
+
+async def first_checks_pass(checks: Iterable[FirstCheck]) -> None:
+    """Return once all *checks* were good, or after 5 s: what is dead then was meant to be used."""
+    servers = [f"http://{Address(check.host, check.port)}{check.path}" for check in checks]
+    try:
+        async with asyncio.timeout(LONGEST_WAIT_S), aiohttp.ClientSession() as session:
+            await asyncio.gather(*(_passes(session, server) for server in servers))
+            await asyncio.sleep(HEAD_START_S)
+    except TimeoutError:
+        log.warning("snapshot.servers.unhealthy", servers=servers, waited_s=LONGEST_WAIT_S)
+
+
+async def _passes(session: aiohttp.ClientSession, url: str) -> None:
+    while True:
+        with contextlib.suppress(aiohttp.ClientError):
+            async with session.get(url) as response:
+                if response.status == 200:  # noqa: PLR2004 - what Envoy counts as healthy
+                    return
+        await asyncio.sleep(PAUSE_S)

@@ -151,6 +151,18 @@ async def test_a_kubernetes_volume_update_is_seen_each_time(tmp_path):
             update(turn + 1)
 
 
+async def test_a_write_in_place_through_another_name_is_seen(registry, tmp_path):
+    """As through a bind mount of the one file, of which its directory here is told nothing."""
+    other = tmp_path / "elsewhere.yaml"
+    other.hardlink_to(registry)
+    async with following(registry) as followed:
+        await followed.next()
+        for content in (b"two\n", b"three\n"):
+            other.write_bytes(content)
+
+            assert await followed.next() == content
+
+
 async def test_a_deleted_file_is_a_problem_until_it_is_made_again(registry):
     async with following(registry) as followed:
         await followed.next()

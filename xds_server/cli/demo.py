@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -36,7 +37,7 @@ def command(keep: bool, port: int) -> None:
     configure_logging("text", level=logging.ERROR)
     try:
         asyncio.run(_demo(keep, port))
-    except KeyboardInterrupt:
+    except asyncio.CancelledError:
         click.echo("stopped")
     except (EnvoyError, DemoFailedError, CannotListenError) as error:
         click.echo(error, err=True)
@@ -44,6 +45,7 @@ def command(keep: bool, port: int) -> None:
 
 
 async def _demo(keep: bool, port: int) -> None:
+    _stop_in_order_on_signals()
     gateway = Address(LOOPBACK, port) if port else free_address()
     check_free("--port", gateway)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
@@ -54,3 +56,10 @@ async def _demo(keep: bool, port: int) -> None:
                 await asyncio.Event().wait()
     click.echo("")
     click.echo("That was all. To try it by hand: modelyard demo --keep")
+
+
+def _stop_in_order_on_signals() -> None:
+    """Have SIGINT and SIGTERM end the current task, which then stops Envoy and cleans up."""
+    if task := asyncio.current_task():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)

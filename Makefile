@@ -76,8 +76,8 @@ test: $(INSTALLED) ## Every test but those of compose and the benchmarks
 	$(BIN)/pytest $(ARGS)
 
 .PHONY: test-envoy
-test-envoy: $(INSTALLED) ## Only the tests that run a real Envoy
-	$(BIN)/pytest -m envoy $(ARGS)
+test-envoy: $(INSTALLED) ## Only the tests that run a real Envoy; fails if there were none
+	$(BIN)/pytest -m envoy --require-envoy $(ARGS)
 
 .PHONY: golden
 golden: $(INSTALLED) ## Rewrite the golden files, and show what that changed

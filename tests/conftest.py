@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+_ran_with_envoy: list[str] = []
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -14,6 +16,34 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="rewrite the golden files with what the code gives now",
     )
+    parser.addoption(
+        "--require-envoy",
+        action="store_true",
+        help="fail unless a test with a real Envoy was run",
+    )
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and not report.skipped and "envoy" in report.keywords:
+        _ran_with_envoy.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("--require-envoy") and not _ran_with_envoy:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if config.getoption("--require-envoy") and not _ran_with_envoy:
+        terminalreporter.write_line("FAILED: no test with a real Envoy was run", red=True)
+
+
+@pytest.fixture(scope="module", params=["delta", "sotw"])
+def variant(request: pytest.FixtureRequest) -> str:
+    """Return which variant of xDS Envoy is to speak: each in turn."""
+    return request.param
 
 
 @pytest.fixture

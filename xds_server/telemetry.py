@@ -1,7 +1,6 @@
 """Logging set-up and the names of metrics; log events are fixed strings with xDS fields.
 
-Events: `xds.stream.opened`, `xds.response.sent`, `xds.response.rejected`, `xds.stream.closed`,
-`registry.loaded`, `registry.refused`, `snapshot.published`, `ext_proc.request.refused`.
+docs/operations.md lists every event and every metric.
 """
 
 from __future__ import annotations
@@ -22,10 +21,16 @@ def configure_logging(log_format: LogFormat, level: int = logging.INFO) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+    # Plain tracebacks: the default of the console shows local variables if `rich` is installed,
+    # and these may hold what no log may, such as secrets of the registry.
+    renderers: list[structlog.typing.Processor] = (
+        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        else [
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        ]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -37,7 +42,7 @@ def configure_logging(log_format: LogFormat, level: int = logging.INFO) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers],
         )
     )
     root = logging.getLogger()

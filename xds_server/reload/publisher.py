@@ -16,7 +16,8 @@ import structlog
 from snapshots.build import SnapshotBuilder
 from snapshots.consistency import InconsistentSnapshotError
 from snapshots.diff import diff
-from snapshots.registry.loader import RegistryError, load_registry, locate, place_of
+from snapshots.registry.document import Document
+from snapshots.registry.loader import RegistryError, load_registry, place_of
 from snapshots.registry.schema import Registry
 from snapshots.snapshot import Snapshot
 from snapshots.warm_up import WarmUp, keep_replaced_servers
@@ -55,6 +56,8 @@ class RegistryPublisher:
         self._store = store
         self._metrics = metrics
         self._builder = SnapshotBuilder()
+        self._document: Document | None = None
+        """The content that is served, as soon as somebody asked for a place in it."""
         self._second_step: asyncio.Task[None] | None = None
 
     async def load(self, content: bytes | ReadProblem) -> None:
@@ -64,6 +67,7 @@ class RegistryPublisher:
         started = perf_counter()
         registry, snapshot = await self._build(content)
         self.served = Served(content, registry, datetime.now(UTC))
+        self._document = None
         self.error = None
         log.info(
             "registry.loaded",
@@ -96,7 +100,10 @@ class RegistryPublisher:
         """
         if not origin or not self.served:
             return ""
-        line, column = locate(self.served.text, origin)
+        if self._document is None:
+            # Kept, as an Envoy may refuse every resource that there is, each in its turn.
+            self._document = Document(self.served.text)
+        line, column = self._document.position(origin)
         return f"{self.path}:{line}:{column} ({place_of(origin)})"
 
     async def _build(self, content: bytes) -> tuple[Registry, Snapshot]:

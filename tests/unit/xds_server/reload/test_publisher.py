@@ -118,8 +118,10 @@ async def test_the_event_loop_runs_on_while_a_registry_is_built(publisher):
 
 
 async def test_an_origin_is_told_as_a_place_in_the_content_that_is_served(publisher):
-    await publisher.load(b"# moves everything down\n" + REGISTRY)
+    await publisher.load(REGISTRY)
+    assert publisher.describe_origin(("pools", "green")) == "registry.yaml:4:3 (pools.green)"
 
+    await publisher.load(b"# moves everything down\n" + REGISTRY)
     assert publisher.describe_origin(("pools", "green")) == "registry.yaml:5:3 (pools.green)"
 
 

@@ -126,7 +126,13 @@ def _started(dockerd: str, flags: tuple[str, ...]) -> subprocess.Popen[bytes] | 
 
 
 def stop(pid: int) -> None:
-    """Ask the daemon with this *pid* to end, and kill it if it does not."""
+    """Ask the daemon with this *pid* to end, kill it if it does not, and undo what it mounted."""
+    _end(pid)
+    # dockerd leaves the host's network namespace mounted here, and the directory undeletable.
+    subprocess.run(["umount", STATE / "exec/netns/default"], capture_output=True, check=False)
+
+
+def _end(pid: int) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             handle = os.pidfd_open(pid)

@@ -1,11 +1,13 @@
 -- Writes the name that the chosen pool expects over the value of the top-level "model"; no other
 -- byte of the body changes. The route's filter context says what to write:
 --   model  the new name, escaped as inside a JSON string
---   keep   names to leave alone (LoRA adapters), each escaped likewise, each between line feeds
+--   keep   names to leave alone (LoRA adapters), each between line feeds
 -- Without a context, or where no top-level "model" is a string, the body passes as it came.
 
-local find, byte, sub = string.find, string.byte, string.sub
-local QUOTE, BACKSLASH, OPEN_BRACE, OPEN_BRACKET, COMMA = 34, 92, 123, 91, 44
+local find, byte, char, match, sub =
+  string.find, string.byte, string.char, string.match, string.sub
+local QUOTE, OPEN_BRACE, OPEN_BRACKET, COMMA = 34, 123, 91, 44
+local CONTROL = { b = "\b", f = "\f", n = "\n", r = "\r", t = "\t" }
 
 -- The position of the quote that closes the string opened at `open`, or nil.
 local function closing_quote(text, open)
@@ -18,11 +20,43 @@ local function closing_quote(text, open)
   end
 end
 
-local function is_model_key(key)
-  if find(key, "\\", 1, true) then
-    key = key:gsub("\\u00(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end)
+local function utf8(code)
+  if code < 0x80 then return char(code) end
+  local last = char(0x80 + code % 0x40)
+  code = math.floor(code / 0x40)
+  if code < 0x20 then return char(0xC0 + code) .. last end
+  last = char(0x80 + code % 0x40) .. last
+  code = math.floor(code / 0x40)
+  if code < 0x10 then return char(0xE0 + code) .. last end
+  return char(0xF0 + math.floor(code / 0x40)) .. char(0x80 + code % 0x40) .. last
+end
+
+-- The character of the escape sequence at `at`, and the position behind it.
+local function escaped_character(text, at)
+  local hex = match(text, "^\\u(%x%x%x%x)", at)
+  if not hex then
+    local c = sub(text, at + 1, at + 1)
+    return CONTROL[c] or c, at + 2
   end
-  return key == "model"
+  local code = tonumber(hex, 16)
+  local low = match(text, "^\\u[dD]([c-fC-F]%x%x)", at + 6)
+  if code >= 0xD800 and code < 0xDC00 and low then
+    return utf8(0x10000 + (code - 0xD800) * 0x400 + tonumber(low, 16) - 0xC00), at + 12
+  end
+  return utf8(code), at + 6
+end
+
+-- What the inside of a JSON string says, in UTF-8.
+local function unescaped(text)
+  local parts, from = {}, 1
+  while true do
+    local at = find(text, "\\", from, true)
+    if not at then break end
+    parts[#parts + 1] = sub(text, from, at - 1)
+    parts[#parts + 1], from = escaped_character(text, at)
+  end
+  if from == 1 then return text end
+  return table.concat(parts) .. sub(text, from)
 end
 
 -- First and last byte of each top-level "model" value that is a string.
@@ -41,7 +75,7 @@ local function model_values(text)
       if depth == 1 and key_expected then
         key_expected = false
         local _, value = find(text, '^%s*:%s*"', close + 1)
-        if value and is_model_key(sub(text, at + 1, close - 1)) then
+        if value and unescaped(sub(text, at + 1, close - 1)) == "model" then
           close = closing_quote(text, value)
           if not close then return {} end
           spans[#spans + 1] = { value + 1, close - 1 }
@@ -63,7 +97,7 @@ local function rewritten(text, name, keep)
   local parts, from = {}, 1
   for _, span in ipairs(model_values(text)) do
     local old = sub(text, span[1], span[2])
-    if old ~= name and not find(keep, "\n" .. old .. "\n", 1, true) then
+    if old ~= name and not find(keep, "\n" .. unescaped(old) .. "\n", 1, true) then
       parts[#parts + 1] = sub(text, from, span[1] - 1)
       parts[#parts + 1] = name
       from = span[2] + 1

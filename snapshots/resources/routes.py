@@ -115,7 +115,7 @@ def _rewrite(target: ir.Target) -> dict[str, Any]:
         return {}
     context = {"model": _json_escaped(target.rewrite_to)}
     if target.keep:
-        context["keep"] = "".join(f"\n{_json_escaped(name)}" for name in target.keep) + "\n"
+        context["keep"] = "".join(f"\n{name}" for name in target.keep) + "\n"
     return {names.REWRITE_FILTER: pack(lua_v3.LuaPerRoute(filter_context=struct(context)))}
 
 

@@ -16,8 +16,8 @@ pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 REGISTRY = """\
 version: 1
 pools:
-  vllm-llama3-8b-instruct: {endpoints: ["<llama>"]}
-  vllm-phi4-mini-instruct: {endpoints: ["<phi>"]}
+  vllm-llama3-8b-instruct: {endpoints: ["<vllm-llama3-8b-instruct>"]}
+  vllm-phi4-mini-instruct: {endpoints: ["<vllm-phi4-mini-instruct>"]}
 models:
   meta-llama/Llama-3.1-8B-Instruct: {pool: vllm-llama3-8b-instruct, timeout: 300s}
   microsoft/Phi-4-mini-instruct: {pool: vllm-phi4-mini-instruct, timeout: 300s}
@@ -36,24 +36,24 @@ TO_PHI = b"""{
                 "temperature": 0
           }"""
 
-deployed = shared_deployment(REGISTRY, ("llama", "phi"))
+deployed = shared_deployment(REGISTRY, ("vllm-llama3-8b-instruct", "vllm-phi4-mini-instruct"))
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
 @pytest.mark.parametrize(
-    ("body", "server", "pool", "model"),
+    ("body", "pool", "model"),
     [
-        (TO_LLAMA, "llama", "vllm-llama3-8b-instruct", LLAMA),
-        (TO_PHI, "phi", "vllm-phi4-mini-instruct", PHI),
+        (TO_LLAMA, "vllm-llama3-8b-instruct", LLAMA),
+        (TO_PHI, "vllm-phi4-mini-instruct", PHI),
     ],
 )
 async def test_each_model_is_answered_by_its_own_pool_on_the_same_path(
-    deployed: Deployment, path, body, server, pool, model
+    deployed: Deployment, path, body, pool, model
 ):
     answers = [await deployed.post(path, body) for _ in range(3)]
 
     for answer in answers:
-        assert (answer.status, answer.server, answer.pool) == (200, server, pool)
+        assert (answer.status, answer.server, answer.pool) == (200, pool, pool)
         assert answer.seen["path"] == path
         assert answer.seen["headers"]["x-gateway-model-name"] == model
         assert answer.seen["body_sha256"] == hashlib.sha256(body).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -105,7 +106,7 @@ class Deployment:
 
     async def post(self, path: str, body: object, headers: Mapping[str, str] = {}) -> Answer:
         """Post *body*: bytes as they are, anything else as JSON."""
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = io.BytesIO(body if isinstance(body, bytes) else json.dumps(body).encode())
         return await self.send(
             "POST", path, data=data, headers={"content-type": "application/json", **headers}
         )

@@ -5,7 +5,6 @@ Expects a validated registry: every pool and model that is referred to exists.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 
@@ -35,7 +34,7 @@ def _pool(name: str, pool: schema.Pool) -> ir.Pool:
     return ir.Pool(
         name=name,
         endpoints=tuple(sorted(endpoints, key=lambda e: (e.zone, e.host, e.port, e.weight))),
-        by_dns=not all(_is_address(e.host) for e in endpoints),
+        by_dns=not all(e.address.is_ip for e in pool.endpoints),
         health_check=ir.HealthCheck(
             check.path, check.interval.total_seconds(), check.timeout.total_seconds()
         )
@@ -44,14 +43,6 @@ def _pool(name: str, pool: schema.Pool) -> ir.Pool:
         load_balancing=pool.load_balancing,
         rewrites=pool.model is not None,
     )
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
 
 
 class _Names:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 from typing_extensions import override
@@ -73,6 +74,7 @@ def _parse_host(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=65_536)  # asked several times of every endpoint, at every edit
 def _is_ip(host: str) -> bool:
     try:
         ipaddress.ip_address(host)

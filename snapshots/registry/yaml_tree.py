@@ -97,7 +97,9 @@ def parse_yaml(text: bytes) -> Node | None:
 
 def _events(text: bytes) -> Iterator[Any]:
     try:
-        yield from yaml.parse(text, Loader=yaml.CSafeLoader)
+        parser = yaml.CSafeLoader(text)
+        while (event := parser.get_event()) is not None:
+            yield event
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)

@@ -29,7 +29,22 @@ def _already_validated(self: betterproto2.Message) -> None:
     """Do nothing."""
 
 
+# The default of every field is looked up to tell whether the field is written. betterproto2 makes
+# it anew each time, with the warning filters of the process changed meanwhile.
+_defaults: dict[tuple[type, str], object] = {}
+
+
+def _remembered_default(self: betterproto2.Message, field_name: str) -> object:
+    """Return the default of a field; it is only ever compared with."""
+    key = (type(self), field_name)
+    if key not in _defaults:
+        _defaults[key] = _make_default(self, field_name)
+    return _defaults[key]
+
+
+_make_default = betterproto2.Message._get_field_default  # noqa: SLF001
 betterproto2.Message._validate = _already_validated  # type: ignore[method-assign]  # noqa: SLF001
+betterproto2.Message._get_field_default = _remembered_default  # type: ignore[method-assign]  # noqa: SLF001
 
 
 def encode(name: str, message: betterproto2.Message, origin: tuple[str, ...] = ()) -> Resource:

@@ -82,10 +82,14 @@ class ControlPlane:
         """
         content = await asyncio.to_thread(read, self.settings.registry)
         await self.publisher.load(content)
+        known = content if isinstance(content, bytes) else None
+        watch = RegistryWatch(self.settings.registry, known)
         async with self._status() as status_address, self._xds() as xds_address:
             announce(self._ready(xds_address, status_address))
-            known = content if isinstance(content, bytes) else None
-            await RegistryWatch(self.settings.registry, known).follow(self.publisher.offer)
+            try:
+                await watch.follow(self.publisher.offer)
+            finally:
+                self.publisher.give_up_second_step()
 
     def status(self) -> StatusView:
         """Return what `GET /status` answers; only once the first content has been loaded."""

@@ -106,6 +106,11 @@ class RegistryPublisher:
         line, column = self._document.position(origin)
         return f"{self.path}:{line}:{column} ({place_of(origin)})"
 
+    def give_up_second_step(self) -> None:
+        """Give up the second step of the last publication, if it is still to come."""
+        if self._second_step:
+            self._second_step.cancel()
+
     async def _build(self, content: bytes) -> tuple[Registry, Snapshot]:
         try:
             # In a thread, so that the streams are served while a large registry is built.
@@ -128,8 +133,7 @@ class RegistryPublisher:
         before = self._store.current
         if before and before.goal.revision == snapshot.revision:
             return False
-        if self._second_step:
-            self._second_step.cancel()
+        self.give_up_second_step()
         step = keep_replaced_servers(before.snapshot, snapshot) if before else None
         if step:
             published = self._store.publish(step.snapshot, goal=snapshot)

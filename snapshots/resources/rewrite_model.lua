@@ -93,11 +93,16 @@ local function model_values(text)
   return spans
 end
 
+local function is_kept(value, keep)
+  local name = unescaped(value)
+  return not find(name, "\n", 1, true) and find(keep, "\n" .. name .. "\n", 1, true)
+end
+
 local function rewritten(text, name, keep)
   local parts, from = {}, 1
   for _, span in ipairs(model_values(text)) do
     local old = sub(text, span[1], span[2])
-    if old ~= name and not find(keep, "\n" .. unescaped(old) .. "\n", 1, true) then
+    if old ~= name and not is_kept(old, keep) then
       parts[#parts + 1] = sub(text, from, span[1] - 1)
       parts[#parts + 1] = name
       from = span[2] + 1

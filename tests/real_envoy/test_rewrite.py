@@ -21,7 +21,7 @@ models:
   odd: {pool: odd, paths: [/v1/odd]}
   same: {pool: same, paths: [/v1/same]}
   'org/a "b"': {pool: renamed}
-  моdель: {pool: renamed}
+  モデル: {pool: renamed}
 """
 ODD = r'"модель/\"ü\" 100%\\x {model}"'.encode()
 EIGHT_MB = 8 * 1024 * 1024
@@ -85,8 +85,8 @@ async def test_a_pool_without_a_name_of_its_own_receives_every_byte_as_sent(
         rb'"\u006d"',
         rb'"org\/a \"b\""',
         rb'"org/a \u0022b\u0022"',
-        '"моdель"'.encode(),
-        rb'"\u043c\u043ed\u0435\u043b\u044c"',
+        '"モデル"'.encode(),
+        rb'"\u30e2\u30c7\u30EB"',
     ],
 )
 async def test_a_name_is_replaced_however_it_is_escaped(deployed: Deployment, name):

@@ -13,6 +13,7 @@ from xds_server.app import Ready, Settings, serve_until_signal
 from xds_server.cli.addresses import ADDRESS
 from xds_server.cli.options import log_format_option, option
 from xds_server.listening import CannotListenError
+from xds_server.reload.garbage import spare_what_lives
 from xds_server.reload.publisher import RefusedError
 
 
@@ -47,6 +48,7 @@ def command(registry: Path, xds_address: Address, status_address: Address) -> No
 
 def announce(ready: Ready) -> None:
     """Print the line that tells that *ready* is so."""
+    spare_what_lives()
     models = "1 model" if ready.models == 1 else f"{ready.models} models"
     click.echo(
         f"modelyard ready: xds {ready.xds_address}, status http://{ready.status_address}, "

@@ -22,6 +22,7 @@ from snapshots.registry.schema import Registry
 from snapshots.snapshot import Snapshot
 from snapshots.warm_up import WarmUp, keep_replaced_servers
 from xds_server.reload.first_checks import first_checks_pass
+from xds_server.reload.garbage import no_search
 from xds_server.reload.look import ReadProblem
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.store import SnapshotStore
@@ -125,8 +126,9 @@ class RegistryPublisher:
             ) from error
 
     def _build_now(self, content: bytes) -> tuple[Registry, Snapshot]:
-        registry = load_registry(content, str(self.path))
-        return registry, self._builder.build(registry)
+        with no_search():
+            registry = load_registry(content, str(self.path))
+            return registry, self._builder.build(registry)
 
     def _publish(self, snapshot: Snapshot) -> bool:
         """Publish *snapshot* unless it is the current one; tell whether it was."""

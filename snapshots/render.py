@@ -13,6 +13,7 @@ from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.config.route.v3.scoped_route_pb2 import ScopedRouteConfiguration
 from envoy.extensions.common.matching.v3 import extension_matcher_pb2 as _extension_matcher
 from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2 as _skip_action
+from envoy.extensions.filters.http.buffer.v3 import buffer_pb2 as _buffer
 from envoy.extensions.filters.http.ext_proc.v3 import ext_proc_pb2 as _ext_proc
 from envoy.extensions.filters.http.lua.v3 import lua_pb2 as _lua
 from envoy.extensions.filters.http.router.v3 import router_pb2 as _router
@@ -34,7 +35,7 @@ from snapshots.snapshot import NodeSnapshot, Resource
 from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE
 
 READ_IN_ANY = (
-    _extension_matcher, _skip_action, _ext_proc, _lua, _router, _transform, _codec, _hcm,
+    _extension_matcher, _skip_action, _buffer, _ext_proc, _lua, _router, _transform, _codec, _hcm,
     _header_mutation, _previous_hosts, _http_options, _http_inputs, _typed_struct,
 )  # fmt: skip
 """The modules whose messages may stand in an `Any` of ours."""

@@ -29,6 +29,7 @@ EXT_PROC_CLUSTER: Final = "modelyard-ext-proc"
 
 EXT_PROC_FILTER: Final = "envoy.filters.http.ext_proc"
 TRANSFORM_FILTER: Final = "envoy.filters.http.transform"
+BUFFER_FILTER: Final = "envoy.filters.http.buffer"
 ROUTER_FILTER: Final = "envoy.filters.http.router"
 REWRITE_FILTER: Final = "modelyard.rewrite_model"
 """The upstream Lua filter; a weighted cluster addresses its per-route context by this name."""

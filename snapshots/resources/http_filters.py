@@ -4,9 +4,11 @@
 |---|---|
 | ext_proc | first: it names the model, on which everything behind it depends |
 | transform | next: names the model where the companion did not, or is not used |
+| buffer | only on path routes, where nothing before it has bounded the body |
 | router | last, as Envoy demands |
 
-Source: "External Processing Filter", "Transform" and "Extension with matcher" of the API reference.
+Source: "External Processing Filter", "Transform", "Buffer" and "Extension with matcher" of the API
+reference.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from envoy_data_plane.envoy.config.common.mutation_rules import v3 as mutation_r
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.extensions.common.matching import v3 as matching_v3
 from envoy_data_plane.envoy.extensions.filters.common.matcher.action import v3 as action_v3
+from envoy_data_plane.envoy.extensions.filters.http.buffer import v3 as buffer_v3
 from envoy_data_plane.envoy.extensions.filters.http.ext_proc import v3 as ext_proc_v3
 from envoy_data_plane.envoy.extensions.filters.http.router import v3 as router_v3
 from envoy_data_plane.envoy.extensions.filters.http.transform import v3 as transform_v3
@@ -28,7 +31,7 @@ from envoy_data_plane.xds.type.matcher import v3 as matcher_v3
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.resources.encode import pack
-from snapshots.resources.parts import seconds, set_header
+from snapshots.resources.parts import body_limit, seconds, set_header
 
 MESSAGE_TIMEOUT_S = 1.0
 """How long one request waits for the companion; Envoy's default of 200 ms is below what a body of
@@ -47,6 +50,7 @@ def build_http_filters(extraction: ir.Extraction) -> list[hcm_v3.HttpFilter]:
             filters.append(_filter(names.TRANSFORM_FILTER, pack(_transform_where_still_unknown())))
     else:
         filters.append(_filter(names.TRANSFORM_FILTER, pack(_transform())))
+    filters.append(_buffer_where_a_route_asks(extraction))
     filters.append(_filter(names.ROUTER_FILTER, pack(router_v3.Router())))
     return filters
 
@@ -76,6 +80,18 @@ def _ext_proc(extraction: ir.Extraction) -> ext_proc_v3.ExternalProcessor:
             response_trailer_mode=SKIP,
         ),
     )
+
+
+def _buffer_where_a_route_asks(extraction: ir.Extraction) -> hcm_v3.HttpFilter:
+    """Return the filter that refuses large bodies, off until a route switches it on."""
+    buffer = _filter(names.BUFFER_FILTER, pack(build_buffer(extraction)))
+    buffer.disabled = True
+    return buffer
+
+
+def build_buffer(extraction: ir.Extraction) -> buffer_v3.Buffer:
+    """Return the filter that waits for a whole body, as far as it is not too large."""
+    return buffer_v3.Buffer(max_request_bytes=body_limit(extraction))
 
 
 def _transform() -> transform_v3.TransformConfig:

@@ -6,10 +6,22 @@ from datetime import timedelta
 
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 
+from snapshots.ir import model as ir
+
 ADS = core_v3.ConfigSource(
     ads=core_v3.AggregatedConfigSource(), resource_api_version=core_v3.ApiVersion.V3
 )
 """Where every further resource comes from: the stream that brought this one."""
+
+
+MAX_UINT32 = 2**32 - 1
+RENAMING_BYTES = 512
+"""By how much a body may grow when a pool's name, in JSON, takes the place of the client's."""
+
+
+def body_limit(extraction: ir.Extraction) -> int:
+    """Return how many bytes of a body Envoy holds: the registry's limit, still so once renamed."""
+    return min(extraction.max_body_bytes + RENAMING_BYTES, MAX_UINT32)
 
 
 def seconds(value: float) -> timedelta:

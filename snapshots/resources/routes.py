@@ -12,6 +12,7 @@ from functools import cache
 
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
+from envoy_data_plane.envoy.extensions.filters.http.buffer import v3 as buffer_v3
 from envoy_data_plane.envoy.extensions.filters.http.lua import v3 as lua_v3
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts_v3
 from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
@@ -20,8 +21,9 @@ from envoy_data_plane.google.protobuf import Any
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.resources.encode import pack, struct
+from snapshots.resources.http_filters import build_buffer
 from snapshots.resources.model_list import build_model_list
-from snapshots.resources.parts import literal, seconds, set_header
+from snapshots.resources.parts import body_limit, literal, seconds, set_header
 
 ENVOY_DIRECT_RESPONSE_LIMIT = 4096
 """Bytes of a direct response that Envoy allows unless the RouteConfiguration says more."""
@@ -81,7 +83,7 @@ def _virtual_host(
         name="all",
         domains=["*"],
         routes=routes,
-        request_body_buffer_limit=extraction.max_body_bytes,
+        request_body_buffer_limit=body_limit(extraction),
         response_headers_to_add=[endpoint] if response_headers else [],
     )
 
@@ -158,7 +160,12 @@ def _path_route(path_route: ir.PathRoute, gateway: ir.Gateway) -> route_v3.Route
             set_header(names.MODEL_HEADER, literal(path_route.route.name)),
             _base_model(path_route.route),
         ],
-        typed_per_filter_config=_without_extraction(),
+        typed_per_filter_config={
+            **_without_extraction(),
+            names.BUFFER_FILTER: pack(
+                buffer_v3.BufferPerRoute(buffer=build_buffer(gateway.extraction))
+            ),
+        },
     )
 
 

@@ -1,0 +1,195 @@
+"""Registries for tests: from text, from plain data, and drawn at random."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from textwrap import dedent
+from typing import Any
+
+import yaml
+from hypothesis import strategies as st
+
+from snapshots.registry.loader import load_registry
+from snapshots.registry.names import MAX_NAME_BYTES
+from snapshots.registry.paths import check_path
+from snapshots.registry.problems import ValueRefusedError
+from snapshots.registry.schema import Registry
+
+Data = dict[str, Any]
+"""A registry as a YAML parser would give it."""
+
+
+def registry(text: str) -> Registry:
+    """Return the registry of *text*, which is indented as one likes and has no version."""
+    return load_registry(f"version: 1\n{dedent(text)}".encode(), "registry.yaml")
+
+
+def registry_of(data: Data) -> Registry:
+    """Return the registry that *data* describes."""
+    return load_registry(yaml_of(data), "registry.yaml")
+
+
+def yaml_of(data: Data) -> bytes:
+    """Return *data* as YAML, every text in quotes."""
+    return yaml.dump(data, Dumper=_Quoting, sort_keys=False).encode()
+
+
+class _Quoting(yaml.SafeDumper):
+    """Writes every text in quotes, and no anchors for what is there twice."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
+
+
+_Quoting.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'),
+)
+
+
+# --- drawn at random ---
+
+
+def _is_name(text: str) -> bool:
+    return text not in ("", "-") and text == text.strip() and len(text.encode()) <= MAX_NAME_BYTES
+
+
+def _is_path(text: str) -> bool:
+    try:
+        check_path(text)
+    except ValueRefusedError:
+        return False
+    return True
+
+
+PLAIN_NAMES = st.sampled_from("abcdefghijklmnopqrstuvwxyz") | st.from_regex(
+    r"[a-z0-9]([a-z0-9/.:-]{0,10}[a-z0-9])?", fullmatch=True
+)
+ANY_NAMES = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
+NAMES = (PLAIN_NAMES | ANY_NAMES).filter(_is_name)
+PATHS = st.builds(
+    "{}/{}".format,
+    st.sampled_from(["", "/v1", "/v2", "/team"]),
+    st.from_regex(r"[A-Za-z0-9._~!$&'()*+,;=:@-]{1,6}(/[a-z0-9]{1,3})?", fullmatch=True),
+).filter(_is_path)
+PORTS = st.integers(1, 65535)
+IPV4 = st.builds("{}:{}".format, st.ip_addresses(v=4), PORTS)
+IPV6 = st.builds("[{}]:{}".format, st.ip_addresses(v=6), PORTS)
+DNS = st.builds("{}.example.com:{}".format, st.from_regex(r"[a-z]{1,4}", fullmatch=True), PORTS)
+ADDRESSES = IPV4 | IPV6 | DNS
+DURATIONS = st.sampled_from(["1ms", "250ms", "1.5s", "15s", "5m", "24h"])
+REQUEST_PATHS = st.sampled_from(["/health", "/", "/v1/health?deep=1"])
+
+
+def _mappings(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Data]:
+    """Draw a mapping that may have each of *fields*, or not."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+@st.composite
+def registries(
+    draw: Callable[[st.SearchStrategy[Any]], Any],
+    addresses: st.SearchStrategy[str] = ADDRESSES,
+    gateways: st.SearchStrategy[Data] | None = None,
+) -> Data:
+    """Draw a registry that is accepted; *addresses* are those of endpoints.
+
+    *gateways* draws the whole section; otherwise it holds anything, or is not there.
+    """
+    pools = draw(st.lists(NAMES, max_size=4, unique=True))
+    routable = draw(st.lists(NAMES, max_size=10, unique=True))
+    taken = iter(draw(st.permutations(routable)))
+    paths = iter(draw(st.lists(PATHS, max_size=5, unique=True)))
+    models: Data = {}
+    for _ in range(draw(st.integers(0, 4)) if pools else 0):
+        if (name := next(taken, None)) is not None:
+            models[name] = draw(_models(pools))
+            _deal(draw, models[name], "aliases", taken)
+            _deal(draw, models[name], "paths", paths)
+    data = {"version": 1, "pools": {pool: draw(_pools(addresses)) for pool in pools}}
+    for pool in pools:
+        _deal(draw, data["pools"][pool], "adapters", taken)
+        if _is_needed(pool, data["pools"][pool], models) and not data["pools"][pool]["endpoints"]:
+            data["pools"][pool]["endpoints"] = [draw(addresses)]
+    if models or draw(st.booleans()):
+        data["models"] = models
+    if gateways is not None or draw(st.booleans()):
+        data["gateways"] = draw(gateways or _gateways(sorted(models)))
+    if draw(st.booleans()):
+        data["extraction"] = draw(EXTRACTIONS)
+    return data
+
+
+def _deal(draw: Any, entry: Data, field: str, names: Any) -> None:
+    """Give *entry* up to two of *names* as *field*."""
+    dealt = [name for _ in range(draw(st.integers(0, 2))) if (name := next(names, None))]
+    if dealt or draw(st.booleans()):
+        entry[field] = dealt
+
+
+def _is_needed(pool: str, entry: Data, models: Data) -> bool:
+    used = any(
+        model.get("pool") == pool or model.get("split", {}).get(pool, 0) > 0
+        for model in models.values()
+    )
+    return used or bool(entry.get("adapters"))
+
+
+def _models(pools: list[str]) -> st.SearchStrategy[Data]:
+    one = st.sampled_from(pools).map(lambda pool: {"pool": pool})
+    split = st.dictionaries(
+        st.sampled_from(pools), st.integers(0, 3) | st.integers(0, 2**29), min_size=1
+    ).filter(lambda weights: sum(weights.values()))
+    times = _mappings(timeout=DURATIONS | st.just("0s"), idle_timeout=DURATIONS | st.just("0s"))
+    target = one | split.map(lambda weights: {"split": weights})
+    return st.builds(lambda *parts: parts[0] | parts[1], target, times)
+
+
+def _pools(addresses: st.SearchStrategy[str]) -> st.SearchStrategy[Data]:
+    zones = st.sampled_from(["a", "b", ""])
+    options = _mappings(weight=st.integers(1, 3) | st.just(65535), zone=zones)
+    endpoints = st.lists(addresses, max_size=3, unique=True).flatmap(
+        lambda drawn: st.tuples(*(st.just(a) | options.map({"address": a}.__or__) for a in drawn))
+    )
+    check = _mappings(path=REQUEST_PATHS, interval=DURATIONS, timeout=DURATIONS)
+    policies = ["least_request", "round_robin", "random", "maglev", "ring_hash"]
+    return st.fixed_dictionaries(
+        {"endpoints": endpoints.map(list)},
+        optional={
+            "model": NAMES,
+            "health_check": st.just(False) | check,
+            "load_balancing": st.sampled_from(policies),
+        },
+    )
+
+
+EXTRACTIONS = _mappings(
+    mode=st.sampled_from(["ext_proc", "native"]),
+    on_failure=st.sampled_from(["native", "reject"]),
+    max_body=st.sampled_from([1, "64KiB", "16MiB", 2**32 - 1]),
+)
+
+
+def _gateways(models: list[str]) -> st.SearchStrategy[Data]:
+    exposed = st.just("*")
+    if models:
+        exposed |= st.lists(st.sampled_from(models), unique=True)
+    gateway = _mappings(
+        listen=st.sampled_from(["127.0.0.1:0", "0.0.0.0:10000", "[::]:8080"]),
+        models=exposed,
+        response_headers=st.booleans(),
+    )
+    clusters = st.lists(st.just("*") | NAMES, min_size=1, max_size=3, unique=True)
+    return clusters.flatmap(
+        lambda drawn: st.lists(
+            st.tuples(NAMES, gateway),
+            min_size=len(drawn),
+            max_size=len(drawn),
+            unique_by=lambda entry: entry[0],
+        ).map(
+            lambda entries: {
+                name: {"node_cluster": cluster, **entry}
+                for cluster, (name, entry) in zip(drawn, entries, strict=True)
+            }
+        )
+    )

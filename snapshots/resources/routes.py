@@ -29,6 +29,7 @@ ENVOY_DIRECT_RESPONSE_LIMIT = 4096
 """Bytes of a direct response that Envoy allows unless the RouteConfiguration says more."""
 RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 """Failures before a server saw the request: trying another one can do no harm."""
+RESPONSE_HEADERS = (names.POOL_HEADER, names.ENDPOINT_HEADER)
 METHODS_WITH_BODY = "POST|PUT|PATCH"
 
 
@@ -85,6 +86,8 @@ def _virtual_host(
         routes=routes,
         request_body_buffer_limit=body_limit(extraction),
         response_headers_to_add=[endpoint] if response_headers else [],
+        # A server may not say what the gateway is not to say.
+        response_headers_to_remove=[] if response_headers else [*RESPONSE_HEADERS],
     )
 
 

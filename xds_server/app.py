@@ -145,19 +145,17 @@ class ControlPlane:
 async def serve_until_signal(settings: Settings, announce: Callable[[Ready], None]) -> None:
     """Run a control plane until SIGTERM or SIGINT, then stop it in order and return.
 
-    A second signal ends the process at once, in the manner of that signal.
+    Further signals change nothing: a terminal and a supervisor may both send one.
     """
     loop = asyncio.get_running_loop()
     serving = asyncio.current_task()
     received: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:
-        received.append(number)
-        for either in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(either)
-        log.info("server.stopping", signal=number.name)
-        if serving:
+        if serving and not received:
+            log.info("server.stopping", signal=number.name)
             serving.cancel()
+        received.append(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)

@@ -10,6 +10,7 @@ import pytest
 
 from snapshots.build import SnapshotBuilder
 from snapshots.registry.loader import load_registry
+from tests.support.cluster_stream import cluster_stream
 from xds_server.address import Address
 from xds_server.app import ControlPlane, Ready, Settings
 
@@ -86,6 +87,33 @@ async def test_a_saved_edit_is_published_and_told(registry):
     assert before.snapshot.revision == plane.ready.revision
     assert after.snapshot.revision != before.snapshot.revision
     assert status["revision"] == after.snapshot.revision
+
+
+async def test_an_envoy_is_sent_what_the_edit_changes_and_told_of_in_status(registry):
+    async with running(registry) as plane, cluster_stream(plane.ready.xds_address) as envoy:
+        at_first, _ = await envoy.next()
+        registry.write_text(EDITED)
+        added, removed = await envoy.next()
+        while not removed:
+            _, removed = await envoy.next()
+        while not (node := (await plane.status())["nodes"][0])["converged"]:
+            pass
+
+    assert "pool/blue" in at_first
+    assert added == {"pool/green"}
+    assert removed == {"pool/blue"}
+    assert (node["id"], node["connected"], node["variant"]) == ("envoy-1", True, "delta")
+    assert node["revision"] == plane.store.current.snapshot.revision
+
+
+async def test_a_bad_edit_sends_an_envoy_nothing(registry):
+    async with running(registry) as plane, cluster_stream(plane.ready.xds_address) as envoy:
+        await envoy.next()
+        registry.write_text(BROKEN)
+        await plane.refusal()
+        registry.write_text(EDITED)
+
+        assert await envoy.next() == ({"pool/green"}, set())
 
 
 async def test_an_edit_that_is_taken_back_gives_the_first_revision_again(registry):

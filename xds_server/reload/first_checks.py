@@ -33,6 +33,8 @@ async def first_checks_pass(checks: Iterable[FirstCheck]) -> None:
             await asyncio.sleep(HEAD_START_S)
     except TimeoutError:
         log.warning("snapshot.servers.unhealthy", servers=servers, waited_s=LONGEST_WAIT_S)
+    except Exception:  # a defect of ours must not keep the edit from being completed
+        log.exception("snapshot.servers.unchecked", servers=servers)
 
 
 async def _passes(session: aiohttp.ClientSession, url: str) -> None:

@@ -47,7 +47,8 @@ LOCAL_REPLIES = (
     LocalReply(
         status=400,
         code="missing_model",
-        message="The body must be a JSON object with a string in `model`.",
+        message="The body must be a JSON object with a string in `model`, and the content-type"
+        " application/json.",
         kind=INVALID_REQUEST,
         param="model",
         flags=("UH",),

@@ -37,6 +37,11 @@ def user(text: str):
     return [{"role": "user", "content": text}]
 
 
+def said(text: str) -> str:
+    """Return what the simulated server answers to *text*."""
+    return f"This is chat answering as {FULL_NAME}: {text}"
+
+
 async def test_a_chat(client: AsyncOpenAI):
     answer = await client.chat.completions.create(model="small", messages=user("Hello there"))
 
@@ -57,7 +62,7 @@ async def test_a_streamed_chat(client: AsyncOpenAI):
     received = [chunk async for chunk in chunks]
     text = "".join(c.choices[0].delta.content or "" for c in received if c.choices)
 
-    assert text == f"This is chat answering as {FULL_NAME}: Hello there"
+    assert text == said("Hello there")
     assert received[-1].usage.completion_tokens == len(text.split())
 
 
@@ -70,7 +75,7 @@ async def test_a_completion(client: AsyncOpenAI, stream):
         else answer.choices[0].text
     )
 
-    assert text == f"This is chat answering as {FULL_NAME}: Once upon"
+    assert text == said("Once upon")
 
 
 async def test_embeddings(client: AsyncOpenAI):

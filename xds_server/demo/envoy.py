@@ -60,6 +60,9 @@ async def running_envoy(bootstrap: str, folder: Path, *, workers: int = 1) -> As
         process = await asyncio.create_subprocess_exec(
             find_envoy(), "--config-path", str(config), "--admin-address-path", str(admin),
             "--concurrency", str(workers), "--disable-hot-restart", "--log-level", "warning",
+            # Connections leave a listener that was changed with their next answer, not some time
+            # within ten minutes.
+            "--drain-strategy", "immediate",
             stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
     try:

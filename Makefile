@@ -55,7 +55,7 @@ types: $(INSTALLED) ## Check the types
 imports: $(INSTALLED) ## Check who imports whom
 	$(BIN)/lint-imports
 
-# Against the empty tree, so that every file is looked at; .gitattributes exempts some.
+# Against the empty tree, so that every file is looked at.
 .PHONY: hygiene
 hygiene: ## Check whitespace, ends of files and left-over conflict marks
 	git --no-pager diff --check $$(git hash-object -t tree /dev/null) -- .

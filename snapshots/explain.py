@@ -8,6 +8,7 @@ from snapshots.ir import model as ir
 from snapshots.ir import names
 
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+METHODS_THAT_READ = frozenset({"GET", "HEAD"})
 MODEL_LIST_PATH = "/v1/models"
 
 
@@ -51,14 +52,14 @@ class Request:
 def explain(gateway: ir.Gateway, request: Request) -> Explanation:
     """Return what *gateway* does with *request*."""
     path = request.path.partition("?")[0]
-    if request.method == "GET" and path == MODEL_LIST_PATH:
-        return _answered(gateway, 200, ("GET /v1/models is answered by the gateway itself",))
+    if request.method in METHODS_THAT_READ and path == MODEL_LIST_PATH:
+        return _answered(gateway, 200, ("the list of models is answered by the gateway itself",))
     for path_route in gateway.path_routes:
         if path == path_route.prefix or path.startswith(f"{path_route.prefix}/"):
             return _by_path(gateway, path_route, request.path)
     if request.method not in METHODS_WITH_BODY:
         return _answered(gateway, 400, (f"{request.method} has no body to read a model from",))
-    if not request.model:
+    if not request.model or request.model.isspace():
         return _answered(gateway, 400, ("the body names no model",))
     return _by_name(gateway, request.model, request.path)
 

@@ -1,0 +1,134 @@
+"""Where a request would go, and why."""
+
+from __future__ import annotations
+
+import pytest
+
+from snapshots.explain import Explanation, Request, Share, explain
+from snapshots.ir.translate import translate
+from tests.support.registries import registry
+
+REGISTRY = """
+pools:
+  a: {endpoints: [10.0.0.1:1, "[2001:db8::1]:1"], model: org/a, adapters: [lora]}
+  b: {endpoints: [b.example.com:2]}
+  idle: {endpoints: []}
+models:
+  small: {pool: a, aliases: [tiny], paths: [/v1/small, /team/small], timeout: 5s}
+  auto: {split: {a: 70, b: 30, idle: 0}, paths: [/v1/small/auto], timeout: 0s}
+"""
+[GATEWAY] = translate(registry(REGISTRY)).gateways
+A = ("10.0.0.1:1", "[2001:db8::1]:1")
+
+
+def explained(
+    model: str | None, path: str = "/v1/chat/completions", method: str = "POST"
+) -> Explanation:
+    return explain(GATEWAY, Request(model, path, method))
+
+
+def test_a_model_goes_to_its_pool():
+    assert explained("small") == Explanation(
+        gateway="default",
+        scope="model/small",
+        why=(
+            "model 'small' is read from the body into x-gateway-model-name",
+            "'small' is declared at models.small",
+        ),
+        status=None,
+        base_model="small",
+        upstream_path="/v1/chat/completions",
+        shares=(Share("a", 100.0, "org/a", A),),
+        timeout_s=5.0,
+    )
+
+
+def test_a_split_tells_the_share_of_each_pool():
+    assert explained("auto").shares == (
+        Share("a", 70.0, "org/a", A),
+        Share("b", 30.0, "", ("b.example.com:2",)),
+        Share("idle", 0.0, "", ()),
+    )
+
+
+def test_an_alias_tells_where_it_is_declared_and_what_it_stands_for():
+    tiny = explained("tiny")
+
+    assert tiny.why[-1] == "'tiny' is declared at models.small.aliases"
+    assert (tiny.scope, tiny.base_model) == ("model/tiny", "small")
+
+
+def test_an_adapter_keeps_its_name():
+    lora = explained("lora")
+
+    assert lora.shares == (Share("a", 100.0, "", A),)
+    assert lora.base_model == "org/a"
+
+
+@pytest.mark.parametrize("model", ["Small", "small ", "no-such-model", "-"])
+def test_an_unknown_name_is_answered_by_envoy_with_404(model):
+    unknown = explained(model)
+
+    assert (unknown.status, unknown.scope, unknown.shares) == (404, "", ())
+    assert unknown.why[-1] == "no model, alias or adapter has this name"
+
+
+@pytest.mark.parametrize("model", [None, "", " \t"])
+def test_a_body_without_a_model_is_answered_with_400(model):
+    assert explained(model).status == 400
+    assert explained(model).why == ("the body names no model",)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS"])
+def test_a_method_without_a_body_is_answered_with_400(method):
+    answered = explained("small", method=method)
+
+    assert (answered.status, answered.scope) == (400, "no-model")
+    assert answered.why == (f"{method} has no body to read a model from",)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models?limit=2"])
+def test_the_list_of_models_is_answered_by_the_gateway(method, path):
+    assert explained(None, path, method).status == 200
+
+
+def test_posting_to_the_list_of_models_is_a_request_like_any_other():
+    assert explained("small", "/v1/models").shares
+
+
+@pytest.mark.parametrize(
+    ("path", "upstream_path"),
+    [
+        ("/v1/small/chat/completions", "/v1/chat/completions"),
+        ("/v1/small", "/v1/"),
+        ("/v1/small?a=b", "/v1/?a=b"),
+        ("/v1/small/x?a=/v1/small", "/v1/x?a=/v1/small"),
+        ("/team/small/v1/chat/completions", "/v1/chat/completions"),
+        ("/team/small", "/"),
+    ],
+)
+def test_a_path_selects_its_model_whatever_the_body_says_and_is_cut(path, upstream_path):
+    for model in ("auto", "no-such-model", None):
+        found = explained(model, path)
+
+        assert (found.scope, found.base_model) == ("no-model", "small")
+        assert found.upstream_path == upstream_path
+        assert "the body is not looked at" in found.why[0]
+
+
+def test_the_longest_path_wins():
+    assert explained(None, "/v1/small/auto/x").base_model == "auto"
+
+
+def test_a_path_route_takes_every_method():
+    assert explained(None, "/v1/small/models", "GET").upstream_path == "/v1/models"
+
+
+@pytest.mark.parametrize("path", ["/v1/smaller/x", "/v1/smal", "/V1/small/x", "/x/v1/small"])
+def test_a_path_that_only_looks_alike_selects_nothing(path):
+    assert explained("auto", path).scope == "model/auto"
+
+
+def test_no_timeout_is_zero():
+    assert explained("auto").timeout_s == 0.0

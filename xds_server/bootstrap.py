@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import yaml
+from typing_extensions import override
 
 from snapshots.ir import names
 from xds_server.address import Address
@@ -17,6 +18,8 @@ from xds_server.address import Address
 Variant = Literal["delta", "sotw"]
 HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 MAX_DOWNSTREAM_CONNECTIONS = 50_000
+_RESOLVED = {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}
+"""IPv6 would come first otherwise, and `localhost` has it where nobody listens on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +56,20 @@ def render_bootstrap(bootstrap: Bootstrap) -> str:
 
 
 class _Quoted(str):
-    """Text that is always written in quotes: Envoy reads a bare `n` or `on` as a boolean."""
+    """Text of a user, always written in quotes: Envoy reads a bare `n` or `1e3` as something else.
+
+    That goes for names of hosts too.
+    """
 
     __slots__ = ()
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes `_Quoted` in quotes."""
+    """Writes `_Quoted` in quotes, and everything where it stands."""
+
+    @override
+    def ignore_aliases(self, data: object) -> bool:
+        return True
 
 
 _Dumper.add_representer(
@@ -69,7 +79,7 @@ _Dumper.add_representer(
 
 
 def _dynamic_resources(variant: Variant) -> dict[str, Any]:
-    source = {"ads": {}, "resource_api_version": "V3"}
+    source: dict[str, Any] = {"ads": {}, "resource_api_version": "V3"}
     return {
         "ads_config": {
             "api_type": "DELTA_GRPC" if variant == "delta" else "GRPC",
@@ -87,8 +97,8 @@ def _dynamic_resources(variant: Variant) -> dict[str, Any]:
                 }
             ],
         },
-        "cds_config": dict(source),
-        "lds_config": dict(source),
+        "cds_config": source,
+        "lds_config": source,
     }
 
 
@@ -96,8 +106,7 @@ def _xds_cluster(bootstrap: Bootstrap) -> dict[str, Any]:
     keepalive = {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
     return {
         "name": names.XDS_CLUSTER,
-        "type": "STRICT_DNS",
-        "dns_lookup_family": "V4_PREFERRED",
+        **_RESOLVED,
         "connect_timeout": "1s",
         "typed_extension_protocol_options": _http2(keepalive),
         "load_assignment": _one_endpoint(names.XDS_CLUSTER, _socket_address(bootstrap.xds)),
@@ -109,12 +118,13 @@ def _ext_proc_cluster(address: Address | UnixPath) -> dict[str, Any]:
     most = 1_000_000
     limits = {"max_connections": most, "max_pending_requests": most, "max_requests": most}
     if isinstance(address, UnixPath):
-        discovery, endpoint = "STATIC", {"pipe": {"path": address.path}}
+        discovery = {"type": "STATIC"}
+        endpoint = {"pipe": {"path": _Quoted(address.path)}}
     else:
-        discovery, endpoint = "STRICT_DNS", _socket_address(address)
+        discovery, endpoint = _RESOLVED, _socket_address(address)
     return {
         "name": names.EXT_PROC_CLUSTER,
-        "type": discovery,
+        **discovery,
         "connect_timeout": "0.25s",
         "circuit_breakers": {"thresholds": [limits]},
         "typed_extension_protocol_options": _http2({}),
@@ -139,7 +149,7 @@ def _one_endpoint(cluster: str, address: dict[str, Any]) -> dict[str, Any]:
 
 
 def _socket_address(address: Address) -> dict[str, Any]:
-    return {"socket_address": {"address": address.host, "port_value": address.port}}
+    return {"socket_address": {"address": _Quoted(address.host), "port_value": address.port}}
 
 
 def _overload_manager() -> dict[str, Any]:

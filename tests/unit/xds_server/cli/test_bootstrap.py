@@ -1,0 +1,96 @@
+"""`modelyard bootstrap`: what it prints, and what it takes for wrong usage."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from xds_server.cli import main
+
+
+def bootstrap(*arguments: str, **environment: str):
+    return CliRunner().invoke(main, ["bootstrap", *arguments], env=environment)
+
+
+def test_what_it_prints_is_yaml_and_nothing_else():
+    printed = bootstrap("--node-id", "envoy-1")
+
+    assert printed.exit_code == 0
+    assert yaml.safe_load(printed.stdout)["node"] == {"id": "envoy-1", "cluster": "default"}
+    assert not printed.stderr
+
+
+def test_each_option_is_in_what_it_prints():
+    printed = bootstrap(
+        "--node-id", "envoy-1",
+        "--node-cluster", "edge",
+        "--xds-address", "xds.example.com:1",
+        "--ext-proc-address", "[::1]:2",
+        "--admin-address", "[::1]:3",
+        "--variant", "sotw",
+    )  # fmt: skip
+
+    for part in ('"edge"', '"xds.example.com"', '"::1"', ": 1\n", ": 2\n", ": 3\n", ": GRPC\n"):
+        assert part in printed.stdout
+
+
+def test_each_option_may_come_from_the_environment():
+    printed = bootstrap(
+        MODELYARD_NODE_ID="envoy-7",
+        MODELYARD_NODE_CLUSTER="edge",
+        MODELYARD_XDS_ADDRESS="xds.example.com:1",
+        MODELYARD_EXT_PROC_ADDRESS="unix:/x.sock",
+        MODELYARD_ADMIN_ADDRESS="[::1]:3",
+        MODELYARD_VARIANT="sotw",
+    )
+
+    assert printed.stdout == bootstrap(
+        "--node-id", "envoy-7",
+        "--node-cluster", "edge",
+        "--xds-address", "xds.example.com:1",
+        "--ext-proc-address", "unix:/x.sock",
+        "--admin-address", "[::1]:3",
+        "--variant", "sotw",
+    ).stdout  # fmt: skip
+
+
+def test_a_relative_socket_stays_relative():
+    printed = bootstrap("--node-id", "envoy-1", "--ext-proc-address", "unix:ext-proc.sock")
+
+    assert 'path: "ext-proc.sock"' in printed.stdout
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--node-id", "", "must not be empty"),
+        ("--node-id", " ", "must not be empty"),
+        ("--node-id", "a\nb", "holds characters that cannot be printed"),
+        ("--node-id", "\udcff", "holds characters that cannot be printed"),
+        ("--node-cluster", "", "must not be empty"),
+        ("--xds-address", "18000", "is not HOST:PORT"),
+        ("--xds-address", "::1:18000", "is not HOST:PORT"),
+        ("--xds-address", "127.0.0.1:0", "nothing can be reached at port 0"),
+        ("--ext-proc-address", "/run/x.sock", "nor is it unix:/path/to.sock"),
+        ("--ext-proc-address", "unix:", "names no file"),
+        ("--ext-proc-address", f"unix:/{'x' * 107}", "at most 107 bytes"),
+        ("--ext-proc-address", "127.0.0.1:0", "nothing can be reached at port 0"),
+        ("--admin-address", "localhost:9901", "Envoy listens on IP addresses only"),
+        ("--variant", "rest", "is not one of"),
+    ],
+)
+def test_a_value_that_cannot_work_is_wrong_usage(option, value, reason):
+    printed = bootstrap("--node-id", "envoy-1", option, value)
+
+    assert printed.exit_code == 2
+    assert not printed.stdout
+    assert f"Invalid value for '{option}'" in printed.stderr
+    assert reason in printed.stderr
+
+
+def test_an_envoy_without_a_name_is_wrong_usage():
+    printed = bootstrap()
+
+    assert printed.exit_code == 2
+    assert "Missing option '--node-id'" in printed.stderr

@@ -1,0 +1,152 @@
+"""A bootstrap tells Envoy who it is, and where control plane and companion are."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap as EnvoyBootstrap
+from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3.config_source_pb2 import ApiConfigSource
+from envoy.extensions.resource_monitors.downstream_connections.v3 import (
+    downstream_connections_pb2 as _monitor,
+)
+from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
+from google.protobuf.json_format import ParseDict
+
+from snapshots.ir import names
+from xds_server.address import Address
+from xds_server.bootstrap import Bootstrap, UnixPath, render_bootstrap
+
+REGISTERED = (_monitor,)
+"""Imported for the messages that may stand in an `Any`."""
+
+ENVOY_1 = {
+    "node_id": "envoy-1",
+    "node_cluster": "edge",
+    "xds": Address("control-plane", 18000),
+    "ext_proc": UnixPath("/run/modelyard/ext-proc.sock"),
+    "admin": Address("127.0.0.1", 9901),
+    "variant": "delta",
+}
+
+
+def rendered(**changes: object) -> EnvoyBootstrap:
+    """Return the bootstrap as the message that Envoy reads it into; unknown fields are errors."""
+    text = render_bootstrap(Bootstrap(**{**ENVOY_1, **changes}))
+    return ParseDict(yaml.safe_load(text), EnvoyBootstrap())
+
+
+def cluster(bootstrap: EnvoyBootstrap, name: str) -> Cluster:
+    [found] = (c for c in bootstrap.static_resources.clusters if c.name == name)
+    return found
+
+
+def address(found: Cluster) -> tuple[str, int] | str:
+    """Return where the one server of a cluster is."""
+    assert found.load_assignment.cluster_name == found.name
+    [group] = found.load_assignment.endpoints
+    [member] = group.lb_endpoints
+    where = member.endpoint.address
+    if where.HasField("pipe"):
+        return where.pipe.path
+    return where.socket_address.address, where.socket_address.port_value
+
+
+def test_it_tells_envoy_who_it_is_and_where_to_be_asked():
+    bootstrap = rendered()
+
+    admin = bootstrap.admin.address.socket_address
+    assert (bootstrap.node.id, bootstrap.node.cluster) == ("envoy-1", "edge")
+    assert (admin.address, admin.port_value) == ("127.0.0.1", 9901)
+
+
+@pytest.mark.parametrize(("variant", "api_type"), [("delta", "DELTA_GRPC"), ("sotw", "GRPC")])
+def test_the_variant_is_how_changes_travel(variant, api_type):
+    ads = rendered(variant=variant).dynamic_resources.ads_config
+
+    assert ads.api_type == ApiConfigSource.ApiType.Value(api_type)
+    assert ads.set_node_on_first_message_only
+
+
+def test_everything_comes_over_the_one_stream_to_the_control_plane():
+    dynamic = rendered().dynamic_resources
+
+    assert dynamic.cds_config.HasField("ads")
+    assert dynamic.lds_config.HasField("ads")
+    [service] = dynamic.ads_config.grpc_services
+    assert service.envoy_grpc.cluster_name == names.XDS_CLUSTER
+    assert address(cluster(rendered(), names.XDS_CLUSTER)) == ("control-plane", 18000)
+
+
+def test_a_lost_control_plane_is_tried_again_within_a_second():
+    [service] = rendered().dynamic_resources.ads_config.grpc_services
+
+    assert service.envoy_grpc.retry_policy.retry_back_off.max_interval.ToTimedelta().seconds == 1
+
+
+def test_the_companion_is_at_a_unix_socket():
+    companion = cluster(rendered(), names.EXT_PROC_CLUSTER)
+
+    assert address(companion) == "/run/modelyard/ext-proc.sock"
+    assert companion.type == Cluster.STATIC
+
+
+@pytest.mark.parametrize(
+    "where", [Address("127.0.0.1", 9000), Address("::1", 9000), Address("localhost", 9000)]
+)
+def test_the_companion_may_be_at_a_tcp_address(where):
+    companion = cluster(rendered(ext_proc=where), names.EXT_PROC_CLUSTER)
+
+    assert address(companion) == (where.host, 9000)
+    assert companion.type == Cluster.STRICT_DNS
+    assert companion.dns_lookup_family == Cluster.V4_PREFERRED
+
+
+def test_ipv6_addresses_have_no_brackets_there():
+    bootstrap = rendered(xds=Address("::1", 18000), admin=Address("::1", 9901))
+
+    assert address(cluster(bootstrap, names.XDS_CLUSTER)) == ("::1", 18000)
+    assert bootstrap.admin.address.socket_address.address == "::1"
+
+
+def test_both_are_spoken_to_in_http2():
+    for found in rendered().static_resources.clusters:
+        options = HttpProtocolOptions()
+        [packed] = found.typed_extension_protocol_options.values()
+        assert packed.Unpack(options)
+        assert options.explicit_http_config.HasField("http2_protocol_options")
+
+
+def test_connections_of_clients_are_bounded():
+    [monitor] = rendered().overload_manager.resource_monitors
+
+    assert monitor.name == "envoy.resource_monitors.global_downstream_max_connections"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["n", "y", "on", "1", "1e3", "0x10", "null", "~", "no: x", "- a", "# a", "'", '"', "\\", "%",
+     "{a}", "*a", "&a", "!a", "é", "模型", "🦙", "a b", " a "],
+)  # fmt: skip
+def test_a_text_stays_a_text_for_yaml_readers_of_any_version(text):
+    written = render_bootstrap(Bootstrap(**{**ENVOY_1, "node_id": text, "node_cluster": text}))
+
+    node = yaml.safe_load(written)["node"]
+    assert node == {"id": text, "cluster": text}
+    # PyYAML itself takes `n` and `1e3` for text. Envoy does not; quotes are what it goes by.
+    quoted = [line.partition(": ")[2] for line in written.splitlines()[1:3]]
+    assert all(value[0] == value[-1] == '"' for value in quoted)
+
+
+@pytest.mark.parametrize("host", ["n", "on", "1e3"])
+def test_so_does_the_name_of_a_host_and_the_path_of_a_socket(host):
+    where = {"xds": Address(host, 1), "ext_proc": UnixPath(host)}
+
+    written = render_bootstrap(Bootstrap(**{**ENVOY_1, **where}))
+
+    assert f'address: "{host}"' in written
+    assert f'path: "{host}"' in written
+
+
+def test_it_holds_no_anchors_which_only_puzzle_readers():
+    assert "&" not in render_bootstrap(Bootstrap(**ENVOY_1))

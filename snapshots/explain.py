@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
@@ -56,7 +56,7 @@ def explain(gateway: ir.Gateway, request: Request) -> Explanation:
         return _answered(gateway, 200, ("the list of models is answered by the gateway itself",))
     for path_route in gateway.path_routes:
         if path == path_route.prefix or path.startswith(f"{path_route.prefix}/"):
-            return _by_path(gateway, path_route, request.path)
+            return _by_path(gateway, path_route, request)
     if request.method not in METHODS_WITH_BODY:
         return _answered(gateway, 400, (f"{request.method} has no body to read a model from",))
     if not request.model or request.model.isspace():
@@ -74,14 +74,21 @@ def _by_name(gateway: ir.Gateway, model: str, path: str) -> Explanation:
     return _routed(gateway, route, names.route_name(model), path, (read, declared))
 
 
-def _by_path(gateway: ir.Gateway, path_route: ir.PathRoute, path: str) -> Explanation:
-    rest = path.removeprefix(path_route.prefix).lstrip("/")
+def _by_path(gateway: ir.Gateway, path_route: ir.PathRoute, request: Request) -> Explanation:
+    rest = request.path.removeprefix(path_route.prefix).lstrip("/")
     upstream_path = f"{path_route.replacement}/{rest}"
     why = (
         f"the path begins with {path_route.prefix}: the body is not looked at",
-        f"the prefix is cut: {path} -> {upstream_path}",
+        f"the prefix is cut: {request.path} -> {upstream_path}",
     )
-    return _routed(gateway, path_route.route, names.NO_MODEL_ROUTES, upstream_path, why)
+    route = _keeping(path_route.route, request.model)
+    return _routed(gateway, route, names.NO_MODEL_ROUTES, upstream_path, why)
+
+
+def _keeping(route: ir.Route, model: str | None) -> ir.Route:
+    """Return *route* as it is for a body that names *model*: adapters of a pool are kept."""
+    targets = (replace(t, rewrite_to="") if model in t.keep else t for t in route.targets)
+    return replace(route, targets=tuple(targets))
 
 
 def _routed(

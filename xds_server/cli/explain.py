@@ -14,13 +14,19 @@ from snapshots.ir.names import ROUTING_HEADER_PREFIX
 from snapshots.ir.translate import translate
 from xds_server.cli.gateways import gateway_for, node_cluster_option
 from xds_server.cli.options import option
-from xds_server.cli.registry_file import read_registry
+from xds_server.cli.registry_file import read_registry, registry_argument
+
+
+def _absolute(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not value.startswith("/"):
+        raise click.BadParameter(f"{value!r} does not begin with /")
+    return value
 
 
 @click.command()
-@click.argument("registry", type=click.Path(path_type=Path))
+@registry_argument
 @option("--model", default=None, help="What the body says in `model`; none: it says nothing.")
-@option("--path", default="/v1/chat/completions", help="The request's path.")
+@option("--path", default="/v1/chat/completions", callback=_absolute, help="The request's path.")
 @option("--method", default="POST", help="The request's method.")
 @option("--header", multiple=True, metavar="NAME=VALUE", help="A request header; repeatable.")
 @node_cluster_option
@@ -34,9 +40,9 @@ def command(
     node_cluster: str,
     as_json: bool,
 ) -> None:
-    """Tell where a request goes that the file REGISTRY routes, and why.
+    """Tell where a request would go by the file REGISTRY, and why.
 
-    Exit code 1 if no server would see it because of its model or path.
+    Exits with 1 if Envoy would refuse it for its model, path or method.
     """
     notes = tuple(_notes(header))
     gateway = gateway_for(translate(read_registry(registry)), node_cluster)
@@ -44,7 +50,7 @@ def command(
     if as_json:
         click.echo(json.dumps({**asdict(explanation), "notes": notes}, ensure_ascii=False))
     else:
-        for line in (*_lines(explanation), *notes):
+        for line in (*_lines(explanation), *(f"note      {note}" for note in notes)):
             click.echo(line)
     if explanation.status is not None and explanation.status >= 400:  # noqa: PLR2004 - HTTP
         raise click.exceptions.Exit(1)
@@ -56,9 +62,9 @@ def _notes(headers: tuple[str, ...]) -> Iterator[str]:
         if not separator or not name:
             raise click.BadParameter(f"{header!r} is not NAME=VALUE", param_hint="--header")
         if name.lower().startswith(ROUTING_HEADER_PREFIX):
-            yield f"note      {name} is removed: no client picks a route by header"
+            yield f"{name} is removed: no client picks a route by header"
         else:
-            yield f"note      {name} has no part in routing"
+            yield f"{name} has no part in routing"
 
 
 def _lines(explanation: Explanation) -> Iterator[str]:

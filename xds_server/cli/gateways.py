@@ -17,6 +17,8 @@ def gateway_for(intent: Intent, node_cluster: str) -> Gateway:
     by_cluster = {gateway.node_cluster: gateway for gateway in intent.gateways}
     gateway = by_cluster.get(node_cluster) or by_cluster.get("*")
     if gateway is None:
-        known = ", ".join(sorted(by_cluster))
-        raise click.ClickException(f"no gateway has node_cluster {node_cluster!r}; known: {known}")
+        known = " or ".join(sorted(by_cluster))
+        raise click.ClickException(
+            f"no gateway has the node_cluster {node_cluster!r} (hint: --node-cluster {known})"
+        )
     return gateway

@@ -11,11 +11,11 @@ from snapshots.build import SnapshotBuilder
 from snapshots.ir.translate import translate
 from snapshots.render import render
 from xds_server.cli.gateways import gateway_for, node_cluster_option
-from xds_server.cli.registry_file import read_registry
+from xds_server.cli.registry_file import read_registry, registry_argument
 
 
 @click.command()
-@click.argument("registry", type=click.Path(path_type=Path))
+@registry_argument
 @node_cluster_option
 def command(registry: Path, node_cluster: str) -> None:
     """Print the Envoy resources that the file REGISTRY gives, as YAML."""

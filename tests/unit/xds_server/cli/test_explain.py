@@ -1,0 +1,202 @@
+"""`modelyard explain`: text for people, JSON for programs, the exit code for scripts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from xds_server.cli import main
+
+REGISTRY = """\
+version: 1
+gateways:
+  default: {}
+  edge: {node_cluster: edge, models: [large]}
+pools:
+  a: {endpoints: [10.0.0.1:8000, 10.0.0.2:8000], model: org/a, adapters: [lora]}
+  b: {endpoints: ["[2001:db8::1]:8000"]}
+models:
+  small: {pool: a, aliases: [tiny], paths: [/v1/small]}
+  large: {pool: b, timeout: 0s}
+  auto: {split: {a: 2, b: 1}}
+"""
+
+
+@pytest.fixture
+def explain(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("registry.yaml").write_text(REGISTRY)
+
+    def run(*arguments: str, **environment: str):
+        return CliRunner().invoke(main, ["explain", "registry.yaml", *arguments], env=environment)
+
+    return run
+
+
+def test_the_whole_way_of_a_request_is_told(explain):
+    result = explain("--model", "auto")
+
+    assert result.exit_code == 0
+    assert not result.stderr
+    assert result.stdout == (
+        "gateway   default\n"
+        "scope     model/auto\n"
+        "why       model 'auto' is read from the body into x-gateway-model-name\n"
+        "          'auto' is declared at models.auto\n"
+        "path      /v1/chat/completions\n"
+        "base      auto\n"
+        "timeout   300 s\n"
+        "pool      a: 66.67 %, model rewritten to 'org/a'\n"
+        "            10.0.0.1:8000\n"
+        "            10.0.0.2:8000\n"
+        "pool      b: 33.33 %\n"
+        "            [2001:db8::1]:8000\n"
+    )
+
+
+def test_no_timeout_is_said_so(explain):
+    assert "timeout   none\n" in explain("--model", "large").stdout
+
+
+def test_an_unknown_model_is_refused_with_exit_code_1(explain):
+    result = explain("--model", "nope")
+
+    assert result.exit_code == 1
+    assert result.stdout == (
+        "gateway   default\n"
+        "scope     none\n"
+        "why       model 'nope' is read from the body into x-gateway-model-name\n"
+        "          no model, alias or adapter has this name\n"
+        "answer    404 by Envoy itself\n"
+    )
+
+
+def test_a_request_without_a_model_is_refused_with_exit_code_1(explain):
+    result = explain()
+
+    assert result.exit_code == 1
+    assert "the body names no model" in result.stdout
+    assert "answer    400 by Envoy itself" in result.stdout
+
+
+def test_a_path_may_decide(explain):
+    result = explain("--path", "/v1/small/chat/completions", "--model", "nope")
+
+    assert result.exit_code == 0
+    assert "why       the path begins with /v1/small: the body is not looked at\n" in result.stdout
+    assert "path      /v1/chat/completions\n" in result.stdout
+
+
+def test_an_adapter_in_the_body_stays_also_where_a_path_decides(explain):
+    path = ("--path", "/v1/small/chat/completions")
+
+    assert "pool      a: 100 %\n" in explain(*path, "--model", "lora").stdout
+    assert "rewritten to 'org/a'" in explain(*path, "--model", "other").stdout
+
+
+def test_a_method_without_a_body_names_no_model(explain):
+    result = explain("--model", "small", "--method", "get")
+
+    assert result.exit_code == 1
+    assert "GET has no body to read a model from" in result.stdout
+
+
+def test_the_list_of_models_is_an_answer_and_no_refusal(explain):
+    result = explain("--method", "GET", "--path", "/v1/models")
+
+    assert result.exit_code == 0
+    assert "answer    200 by Envoy itself" in result.stdout
+
+
+def test_headers_have_no_part_in_it_and_that_is_said(explain):
+    headers = ("--header", "X-Gateway-Model-Name=large", "--header", "a=b=c")
+    result = explain("--model", "small", *headers)
+
+    assert result.stdout.splitlines()[-2:] == [
+        "note      X-Gateway-Model-Name is removed: no client picks a route by header",
+        "note      a has no part in routing",
+    ]
+
+
+def test_each_group_of_envoys_has_its_own_view(explain):
+    edge = ("--node-cluster", "edge")
+
+    assert explain("--model", "large", *edge).stdout.startswith("gateway   edge\n")
+    assert explain("--model", "small", *edge).exit_code == 1
+
+
+def test_json_holds_the_same(explain):
+    result = explain("--model", "tiny", "--header", "a=b", "--json")
+
+    assert json.loads(result.stdout) == {
+        "gateway": "default",
+        "scope": "model/tiny",
+        "why": [
+            "model 'tiny' is read from the body into x-gateway-model-name",
+            "'tiny' is declared at models.small.aliases",
+        ],
+        "status": None,
+        "base_model": "small",
+        "upstream_path": "/v1/chat/completions",
+        "shares": [
+            {
+                "pool": "a",
+                "percent": 100.0,
+                "rewrite_to": "org/a",
+                "endpoints": ["10.0.0.1:8000", "10.0.0.2:8000"],
+            }
+        ],
+        "timeout_s": 300.0,
+        "notes": ["a has no part in routing"],
+    }
+
+
+def test_json_of_a_refusal_has_its_status_and_exit_code_1(explain):
+    result = explain("--model", "nope", "--json")
+
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["status"] == 404
+
+
+def test_options_may_come_from_the_environment(explain):
+    by_environment = explain(
+        MODELYARD_MODEL="nope",
+        MODELYARD_PATH="/v1/small/x",
+        MODELYARD_METHOD="PUT",
+        MODELYARD_NODE_CLUSTER="other",
+        MODELYARD_JSON="1",
+    )
+
+    by_option = explain(
+        "--model", "nope", "--path", "/v1/small/x", "--method", "PUT",
+        "--node-cluster", "other", "--json",
+    )  # fmt: skip
+    assert by_environment.stdout == by_option.stdout != ""
+
+
+@pytest.mark.parametrize("header", ["nonsense", "=value", ""])
+def test_a_header_that_is_none_is_wrong_usage(explain, header):
+    result = explain("--model", "small", "--header", header)
+
+    assert result.exit_code == 2
+    assert "is not NAME=VALUE" in result.stderr
+
+
+def test_a_path_that_is_none_is_wrong_usage(explain):
+    result = explain("--path", "v1/small")
+
+    assert result.exit_code == 2
+    assert "'v1/small' does not begin with /" in result.stderr
+
+
+def test_a_bad_registry_is_told_as_validate_tells_it(explain):
+    Path("registry.yaml").write_text(REGISTRY.replace("pool: b", "pool: c"))
+
+    result = explain("--model", "small")
+
+    assert result.exit_code == 1
+    assert not result.stdout
+    assert result.stderr.startswith("registry.yaml:10:11: models.large.pool: no pool is named `c`")

@@ -12,8 +12,8 @@ from xds_server.address import Address
 from xds_server.app import Ready, Settings, serve_until_signal
 from xds_server.cli.addresses import ADDRESS
 from xds_server.cli.options import log_format_option, option
+from xds_server.garbage import spare_what_lives
 from xds_server.listening import CannotListenError
-from xds_server.reload.garbage import spare_what_lives
 from xds_server.reload.publisher import RefusedError
 
 

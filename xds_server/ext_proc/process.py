@@ -16,6 +16,7 @@ from multiprocessing.context import ForkProcess
 from xds_server.address import Address
 from xds_server.ext_proc.listen import ListenError, bound_socket, claim, explained
 from xds_server.ext_proc.server import CompanionOptions, serve_companion
+from xds_server.garbage import spare_what_lives
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -42,7 +43,11 @@ def run_companion(
             loop.add_signal_handler(number, stop.set)
         if lifeline is not None:
             loop.add_reader(lifeline, stop.set)
-        await serve_companion(address, ready, stop, options)
+        await serve_companion(address, started, stop, options)
+
+    def started(bound: str) -> None:
+        spare_what_lives()  # else a search among the modules holds requests up now and then
+        ready(bound)
 
     asyncio.run(serve())
 

@@ -21,8 +21,8 @@ from snapshots.registry.loader import RegistryError, load_registry, place_of
 from snapshots.registry.schema import Registry
 from snapshots.snapshot import Snapshot
 from snapshots.warm_up import WarmUp, keep_replaced_servers
+from xds_server.garbage import no_search
 from xds_server.reload.first_checks import first_checks_pass
-from xds_server.reload.garbage import no_search
 from xds_server.reload.look import ReadProblem
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.store import SnapshotStore

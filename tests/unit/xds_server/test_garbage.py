@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from xds_server.reload.garbage import no_search
+from xds_server.garbage import no_search
 
 
 def test_no_search_for_cycles_begins_within_the_block():

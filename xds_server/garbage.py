@@ -1,4 +1,4 @@
-"""When Python looks for reference cycles: not while a registry is read and built.
+"""When Python looks for reference cycles: not while a registry is built, nor in what never goes.
 
 A search goes through everything that lives, with the interpreter stopped. Reading a large registry
 makes so many short-lived objects that it would set off one search after the other: more than half

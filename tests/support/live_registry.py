@@ -15,7 +15,9 @@ from tests.support.load import chat_request
 ALWAYS_SERVED = ("chat", "talk", "lora", "solo")
 PATH = "/v1/solo/chat/completions"
 
-FIRST_SERVERS = ("base-1", "side-1", "solo-1")
+SERVER = {"latency_s": 0.005}
+"""Long enough for an edit, or the end of a server, to meet requests on their way."""
+FIRST_SERVERS = dict.fromkeys(("base-1", "side-1", "solo-1"), SERVER)
 FIRST: dict[str, Any] = {
     "version": 1,
     "gateways": {"default": {"listen": "<gateway>"}},
@@ -68,7 +70,7 @@ class LiveRegistry:
         """Start a server and return how the file names it."""
         self._started += 1
         name = f"server-{self._started}"
-        await self._deployed.add_server(name, **options)
+        await self._deployed.add_server(name, **SERVER, **options)
         return f"<{name}>"
 
     # Edits: each changes the file in one go.

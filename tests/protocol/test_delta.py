@@ -313,7 +313,21 @@ def test_after_a_reconnect_a_named_resource_that_is_gone_is_told_removed():
     talk = started()
     talk.resume(ROUTE, "m", holding={"m": "1"})
 
-    assert talk.told_one().removed_resources == ("m",)
+    assert talk.settle()[-1].removed_resources == ("m",)
+
+
+def test_after_a_reconnect_nothing_is_removed_before_the_client_had_its_say():
+    """It asks for its clusters first, and for the routes that use them after that."""
+    talk = started(*pool("new"), route("m", "new"))
+    talk.resume(CLUSTER, holding={"old": "1", "new": cluster("new").version})
+    probe = talk.told_one()
+    assert (probe.resources, probe.removed_resources) == ((), ())
+
+    talk.resume(ENDPOINT, "old", "new", holding={"old": "1", "new": endpoints("new").version})
+    talk.resume(ROUTE, "m", holding={"m": "1"})
+    talk.ack(probe)
+
+    assert [r.type_url for r in talk.settle()] == [ROUTE, ENDPOINT, CLUSTER]
 
 
 def test_after_a_reconnect_a_changed_route_waits_for_the_new_cluster():

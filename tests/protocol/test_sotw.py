@@ -372,14 +372,13 @@ def test_many_routes_are_sent_within_a_window():
     assert len(talk.told()) == 9
 
 
-def test_after_a_reconnect_an_unchanged_full_state_is_not_sent():
-    """ "It is generally safe for servers to do this optimization for LDS and CDS"."""
+def test_after_a_reconnect_an_unchanged_full_state_is_sent_again():
+    """The client may have applied a part of a newer one that it refused."""
     talk = started(cluster("a"))
     talk.version[CLUSTER] = TypeSnapshot.of([cluster("a")]).version
     talk.subscribe(CLUSTER)
 
-    assert talk.told() == []
-    assert talk.in_sync()
+    assert talk.told_one().resources == (cluster("a"),)
 
 
 def test_after_a_reconnect_named_resources_are_sent_again():
@@ -445,6 +444,21 @@ def test_what_a_client_may_hold_is_not_taken_away_because_the_new_version_was_re
     assert talk.told() == []
 
     talk.publish(cluster("a", "good"), cluster("b"))
+
+    assert names(talk.told_one().resources) == ["a", "b"]
+
+
+def test_what_a_client_may_have_applied_of_a_refused_response_is_not_taken_away():
+    """It did not say which of the two is bad, and may live on the other one."""
+    talk = started(cluster("a"), cluster("b", "bad"))
+    talk.subscribe(CLUSTER)
+
+    talk.nack(talk.told_one(), "something is wrong")
+    talk.publish(cluster("a"), cluster("b", "good"))
+
+    assert talk.told() == []
+
+    talk.publish(cluster("a", "2"), cluster("b", "good"))
 
     assert names(talk.told_one().resources) == ["a", "b"]
 

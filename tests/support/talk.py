@@ -108,11 +108,15 @@ class DeltaTalk(Talk[DeltaResponse]):
     """A conversation with a delta session."""
 
     def __init__(
-        self, quarantine: Quarantine | None = None, archive: Archive | None = None
+        self,
+        quarantine: Quarantine | None = None,
+        archive: Archive | None = None,
+        *,
+        warms_clusters: bool = False,
     ) -> None:
         del archive  # of no use here
         super().__init__(quarantine)
-        self.session = DeltaSession()
+        self.session = DeltaSession(warms_clusters=warms_clusters)
 
     def say(self, request: DeltaRequest) -> Received:
         assert isinstance(self.session, DeltaSession)
@@ -146,10 +150,14 @@ class SotwTalk(Talk[SotwResponse]):
     """A conversation with a state-of-the-world session."""
 
     def __init__(
-        self, quarantine: Quarantine | None = None, archive: Archive | None = None
+        self,
+        quarantine: Quarantine | None = None,
+        archive: Archive | None = None,
+        *,
+        warms_clusters: bool = False,
     ) -> None:
         super().__init__(quarantine)
-        self.session = SotwSession(archive)
+        self.session = SotwSession(archive, warms_clusters=warms_clusters)
         self.names: dict[TypeUrl, tuple[str, ...]] = {}
         self.nonce: dict[TypeUrl, str] = {}
         self.version: dict[TypeUrl, str] = {}

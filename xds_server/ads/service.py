@@ -42,8 +42,18 @@ SERVER_OPTIONS = (
 )
 """Channel arguments for the `grpc.aio.server` that carries the service."""
 
-DELTA = Variant("delta", lambda _archive: DeltaSession(), read_delta, write_delta)
-SOTW = Variant("sotw", SotwSession, read_sotw, write_sotw)
+DELTA = Variant(
+    "delta",
+    lambda node, _archive: DeltaSession(warms_clusters=node.is_envoy),
+    read_delta,
+    write_delta,
+)
+SOTW = Variant(
+    "sotw",
+    lambda node, archive: SotwSession(archive, warms_clusters=node.is_envoy),
+    read_sotw,
+    write_sotw,
+)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 

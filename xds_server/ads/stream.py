@@ -42,7 +42,7 @@ class Variant:
     """How the two variants of the protocol differ for a stream."""
 
     name: str
-    new_session: Callable[[Archive], Any]
+    new_session: Callable[[Node, Archive], Any]
     read: Callable[[Any], Any]
     write: Callable[[Any], Any]
 
@@ -75,7 +75,7 @@ class AdsStream:
         self._variant = variant
         self._node = node
         self._shared = shared
-        self._session = variant.new_session(shared.archive)
+        self._session = variant.new_session(node, shared.archive)
         self._record = shared.fleet.opened(node, variant.name)
         self._offered: Published | None = None
         self._offered_at: float | None = None

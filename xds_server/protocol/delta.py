@@ -11,7 +11,7 @@ from itertools import islice
 from typing_extensions import override
 
 from snapshots.snapshot import Resource
-from snapshots.type_urls import FULL_STATE_TYPES, ROUTE, TypeUrl
+from snapshots.type_urls import ENDPOINT, FULL_STATE_TYPES, ROUTE, TypeUrl
 from xds_server.protocol.batch import MAX_REMOVED_NAMES, batch
 from xds_server.protocol.events import DeltaRequest, DeltaResponse, Received, Verdict
 from xds_server.protocol.ledger import Due, Ledger, holdings
@@ -58,6 +58,8 @@ class DeltaSession(Session[DeltaResponse]):
             # The client has something to go on with: it can wait for its turn, and it is told
             # nothing if nothing changed.
             ledger.due = Due.NO
+        if ledger.type_url == ENDPOINT:
+            self._endpoints_opened(ledger)
 
     def _answer(self, ledger: Ledger, request: DeltaRequest) -> Received:
         nonce, url = request.response_nonce, request.type_url
@@ -65,6 +67,7 @@ class DeltaSession(Session[DeltaResponse]):
             return Received(url, Verdict.UPDATE)
         if nonce not in ledger.outstanding:
             return Received(url, Verdict.STALE)
+        self._heard_out = True
         if request.error_detail is None:
             return Received(url, Verdict.ACK, accepted=ledger.acked(nonce))
         refused = ledger.nacked(nonce, request.error_detail)
@@ -94,21 +97,22 @@ class DeltaSession(Session[DeltaResponse]):
         if ledger.absent:
             return self._response(ledger, (), tuple(islice(ledger.absent, MAX_REMOVED_NAMES)))
         if ledger.due is Due.AT_ONCE:
-            return self._response(ledger, self._batch(ledger, ledger.changes), ())
-        resources = self._batch(ledger, ledger.replies())
+            return self._response(ledger, batch(ledger.type_url, ledger.changes.values()), ())
+        resources = batch(ledger.type_url, ledger.replies())
         return self._response(ledger, resources, ()) if resources else None
 
     @override
     def _change(self, ledger: Ledger) -> DeltaResponse:
         removed = tuple(ledger.removals) if takes_over(ledger) else ()
-        return self._response(ledger, self._batch(ledger, ledger.changes), removed)
+        return self._response(ledger, batch(ledger.type_url, ledger.changes.values()), removed)
+
+    @override
+    def _probe(self, ledger: Ledger) -> DeltaResponse:
+        return self._response(ledger, (), ())
 
     @override
     def _removal(self, ledger: Ledger) -> DeltaResponse:
         return self._response(ledger, (), tuple(islice(ledger.removals, MAX_REMOVED_NAMES)))
-
-    def _batch(self, ledger: Ledger, names: Iterable[str]) -> tuple[Resource, ...]:
-        return batch(ledger.type_url, (ledger.target.resources[name] for name in names))
 
     def _response(
         self, ledger: Ledger, resources: tuple[Resource, ...], removed: tuple[str, ...]

@@ -6,6 +6,7 @@ Does not remember anything (`quarantine.py` does).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 
 from snapshots.snapshot import NodeSnapshot, Resource, TypeSnapshot
@@ -22,7 +23,7 @@ class Fallback:
         self,
         desired: NodeSnapshot,
         accepted: Accepted,
-        refused: frozenset[tuple[TypeUrl, str, str]],
+        refused: AbstractSet[tuple[TypeUrl, str, str]],
     ) -> None:
         self._desired = desired
         self._accepted = accepted
@@ -40,8 +41,8 @@ class Fallback:
     def close(self) -> None:
         """Hold back what needs a withheld resource, and keep what older versions need."""
         for name in sorted(self._withheld.get(ENDPOINT, ())):
-            # A cluster that never had its endpoints would warm until Envoy gives up.
-            if name in self._resources(CLUSTER) and not self._accepted.get((CLUSTER, name)):
+            # A cluster that never had endpoints would warm until Envoy gives up.
+            if name in self._resources(CLUSTER):
                 self._put(CLUSTER, name, None)
         self._hold_back(ROUTE, without=CLUSTER)
         self._hold_back(SCOPED_ROUTE, without=ROUTE)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from snapshots.snapshot import Resource, TypeSnapshot
-from snapshots.type_urls import FULL_STATE_TYPES, TypeUrl
+from snapshots.type_urls import ENDPOINT, FULL_STATE_TYPES, TypeUrl
 from xds_server.protocol.changes import changed_names
 from xds_server.protocol.refusal import named_in
 from xds_server.protocol.subscription import WILDCARD, Subscription
@@ -53,8 +53,8 @@ class Ledger:
         """What the client said it holds, by ACKs or `initial_resource_versions`."""
         self.outstanding: dict[str, Sent] = {}
         """By nonce, oldest first."""
-        self.changes: dict[str, None] = {}
-        """Names to send, new or changed, in order."""
+        self.changes: dict[str, Resource] = {}
+        """What is to be sent as it is new, changed or asked for again, by name, in order."""
         self.removals: dict[str, None] = {}
         """Names that the client holds and should not."""
         self.awaited: dict[str, None] = {}
@@ -63,9 +63,13 @@ class Ledger:
         """Those of `awaited` that the client cannot be given."""
         self.withheld: frozenset[str] = frozenset()
         """Names about which nothing is said: the client keeps what it holds under them."""
+        self.promised: dict[str, Resource] = {}
+        """What is sent under a wanted name even if the target has lost it in the meantime."""
         self.due = Due.NO
         self._on_the_way: set[str] = set()
         self._resend: set[str] = set()
+        self._uncertain: dict[str, Resource] = {}
+        """What the client may hold in place of what it holds, having refused it with others."""
         self._refused: dict[str, str] = {}
 
     @property
@@ -77,7 +81,7 @@ class Ledger:
         """Return what the client should hold under *name*: None if nothing."""
         if not self.subscription.wants(name):
             return None
-        return self.target.resources.get(name)
+        return self.target.resources.get(name) or self.promised.get(name)
 
     def is_refused(self, resource: Resource) -> bool:
         """Return whether this client refused exactly *resource*."""
@@ -86,7 +90,15 @@ class Ledger:
     def differs(self, resource: Resource) -> bool:
         """Return whether *resource* is new or changed for the client."""
         held = self.held.get(resource.name)
-        return held is None or held.version != resource.version
+        return held is None or held.version != resource.version or resource.name in self._uncertain
+
+    def may_hold(self, name: str) -> bool:
+        """Return whether the client may have something under *name*."""
+        return name in self.held or name in self._uncertain
+
+    def may_be_held(self) -> dict[str, Resource]:
+        """Return all that the client may hold, by name, as far as it is known."""
+        return {**self._uncertain, **self.held}
 
     def offer(self, target: TypeSnapshot, withheld: frozenset[str]) -> None:
         """Aim at *target* from now on, and say nothing of the *withheld* names."""
@@ -99,8 +111,9 @@ class Ledger:
     def touch(self, names: Iterable[str]) -> None:
         """Work out anew what is to be done about each of *names*."""
         for name in names:
-            for pending in (self.changes, self.removals, self.absent):
-                pending.pop(name, None)
+            self.changes.pop(name, None)
+            self.removals.pop(name, None)
+            self.absent.pop(name, None)
             wanted = self.wanted(name)
             if wanted is None and name not in self.withheld:
                 self._refused.pop(name, None)
@@ -109,16 +122,16 @@ class Ledger:
 
     def _sort(self, name: str, wanted: Resource | None) -> None:
         if wanted is None or self.is_refused(wanted):
-            if wanted is None and name in self.held and name not in self.withheld:
+            if wanted is None and self.may_hold(name) and name not in self.withheld:
                 self.removals[name] = None
-            if name in self.awaited and (name in self.removals or name not in self.held):
+            if name in self.awaited and (name in self.removals or not self.may_hold(name)):
                 self.absent[name] = None
         elif name in self._resend or self.differs(wanted):
-            self.changes[name] = None
+            self.changes[name] = wanted
 
-    def replies(self) -> Iterator[str]:
-        """Return the names that the client waits for and that can be sent."""
-        return (name for name in self.awaited if name in self.changes)
+    def replies(self) -> Iterator[Resource]:
+        """Return what the client waits for and that can be sent."""
+        return (self.changes[name] for name in self.awaited if name in self.changes)
 
     def subscribed(self, names: Iterable[str], *, resend: bool) -> None:
         """Record that *names* were asked for; with *resend* also those that the client holds.
@@ -140,18 +153,28 @@ class Ledger:
     def unsubscribed(self) -> None:
         """Forget what the client holds and no longer wants."""
         wants = self.subscription.wants
-        gone = {n for n in (*self.held, *self.changes, *self.awaited) if not wants(n)}
+        known = (*self.held, *self._uncertain, *self.changes, *self.awaited)
+        gone = {name for name in known if not wants(name)}
         for name in gone:
-            self.held.pop(name, None)
+            self._set_held(name, None)
             self.awaited.pop(name, None)
             self._resend.discard(name)
         self.touch(gone)
 
-    def resend(self, name: str) -> None:
-        """Send *name* again when it is its turn, even if it did not change."""
-        if self.wanted(name) is not None:
-            self._resend.add(name)
-            self.touch((name,))
+    def forget(self, name: str) -> None:
+        """Record that the client holds nothing under *name*, without having told it so."""
+        self._set_held(name, None)
+        self.touch((name,))
+
+    def promise(self, resource: Resource) -> None:
+        """Send *resource* when it is wanted and its turn, or what it becomes until then.
+
+        Also if the client holds it already, and even if it goes in the meantime.
+        """
+        self.promised[resource.name] = resource
+        if self.subscription.wants(resource.name):
+            self._resend.add(resource.name)
+            self.touch((resource.name,))
 
     def sent(self, nonce: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
         """Record that a response with *resources* and *removed* was handed to the writer."""
@@ -162,6 +185,7 @@ class Ledger:
             self.removals.pop(name, None)
             self.awaited.pop(name, None)
             self.absent.pop(name, None)
+            self.promised.pop(name, None)
             self._resend.discard(name)
             self._on_the_way.add(name)
 
@@ -170,28 +194,41 @@ class Ledger:
         sent = self._answered(nonce)
         for resource in sent.resources:
             if self.subscription.wants(resource.name):
-                self.held[resource.name] = resource
+                self._set_held(resource.name, resource)
         for name in sent.removed:
-            self.held.pop(name, None)
+            self._set_held(name, None)
         self._touch_answered(sent)
         return sent.resources
 
     def nacked(self, nonce: str, error_detail: str) -> tuple[Resource, ...]:
         """Record that the client refused the response *nonce*; return what it will not take.
 
-        The client goes on with what it held before. A removal counts as done all the same: it
-        cannot be said in other words, and repeating it would have no end.
+        The client goes on with what it held before. A response that only removes counts as done
+        all the same: it cannot be said in other words, and repeating it would have no end.
         """
         sent = self._answered(nonce)
         fresh = {r.name: r for r in sent.resources if self.differs(r)}
-        named = named_in(error_detail, (r.name for r in sent.resources))
-        culprits = (named & fresh.keys()) or fresh.keys()
+        named = named_in(error_detail, (r.name for r in sent.resources)) & fresh.keys()
+        culprits = named or fresh.keys()
         for name in culprits:
             self._refused[name] = fresh[name].version
-        for name in sent.removed:
-            self.held.pop(name, None)
+        for name in () if culprits else sent.removed:
+            self._set_held(name, None)
+        if named or len(fresh) > 1:
+            # Envoy applies the rest of a refused response, or some of it.
+            self._uncertain.update({n: r for n, r in fresh.items() if n not in named})
+        if culprits and self.type_url == ENDPOINT:
+            # A cluster that warms goes on without servers if these were to be its first.
+            self._resend |= {r.name for r in sent.resources}
         self._touch_answered(sent)
         return tuple(fresh[name] for name in sorted(culprits))
+
+    def _set_held(self, name: str, resource: Resource | None) -> None:
+        self._uncertain.pop(name, None)
+        if resource is None:
+            self.held.pop(name, None)
+        else:
+            self.held[name] = resource
 
     def _answered(self, nonce: str) -> Sent:
         sent = self.outstanding.pop(nonce)
@@ -205,10 +242,22 @@ class Ledger:
 
     def stands_refused(self) -> bool:
         """Return whether something that the client should hold is refused."""
-        return bool(self.withheld) or any(
-            (wanted := self.wanted(name)) is not None and wanted.version == version
-            for name, version in self._refused.items()
+        return bool(self.withheld) or any(self._refused_now())
+
+    def hides_behind_refusal(self) -> bool:
+        """Return whether the client may hold just what it refused, and nothing else is known."""
+        return any(
+            name not in self.held
+            and self.is_refused(resource)
+            and (name in self.withheld or name in self._refused_now())
+            for name, resource in self._uncertain.items()
         )
+
+    def _refused_now(self) -> Iterator[str]:
+        for name, version in self._refused.items():
+            wanted = self.wanted(name)
+            if wanted is not None and wanted.version == version:
+                yield name
 
     def in_sync_with(self, desired: TypeSnapshot) -> bool:
         """Return whether the client has ACKed all that it wants of *desired*."""

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from snapshots.snapshot import NodeSnapshot, Resource
-from snapshots.type_urls import LISTENER, PUSH_ORDER, TypeUrl
+from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE, TypeUrl
 from xds_server.protocol.events import Served
-from xds_server.protocol.fallback import Fallback
+from xds_server.protocol.fallback import Fallback, reference
 
 MAX_GATEWAYS = 1024
 VERSIONS_REMEMBERED = 3
@@ -47,6 +48,8 @@ class Quarantine:
         self.serial = 0
         """Grows whenever `effective` may answer differently for an unchanged snapshot."""
         self._refused: set[RefusalKey] = set()
+        self._disputed: set[RefusalKey] = set()
+        """What anybody refused, also if somebody else accepted it."""
         self._gateways: OrderedDict[str, _Gateway] = OrderedDict()
 
     def accepted(self, gateway: str, resources: Iterable[Resource]) -> None:
@@ -58,22 +61,16 @@ class Quarantine:
         if record is None:
             return
         for resource in resources:
-            key = refusal_key(resource)
-            if key in self._refused:
-                self._refused.discard(key)
+            lifted = refusal_key(resource) in self._refused
+            self._refused.discard(refusal_key(resource))
+            if (_remember(record, resource) and self._disputed) or lifted:
                 self.serial += 1
-            versions = record.accepted.setdefault((resource.type_url, resource.name), {})
-            wanted = record.desired.types[resource.type_url].resources.get(resource.name)
-            if wanted is not None and wanted.version == resource.version:
-                versions.pop(resource.version, None)  # the newest: to the end
-            versions.setdefault(resource.version, resource)
-            if len(versions) > VERSIONS_REMEMBERED:
-                del versions[next(iter(versions))]
 
     def refused(self, resources: Iterable[Resource]) -> None:
         """Record that a node refused *resources*."""
         for resource in resources:
             key = refusal_key(resource)
+            self._disputed.add(key)
             if key not in self._refused and not self._accepted_somewhere(resource):
                 self._refused.add(key)
                 self.serial += 1
@@ -104,15 +101,25 @@ class Quarantine:
         return record
 
     def _forget(self, record: _Gateway, desired: NodeSnapshot) -> None:
-        """Forget what neither *desired* nor what was served before it has."""
+        """Forget what neither *desired* nor what was served before it has.
+
+        Except for the clusters of older routes: these may have to be served once more.
+        """
         before = record.served.snapshot if record.served else record.desired
-        record.accepted = {
-            (url, name): versions
-            for (url, name), versions in record.accepted.items()
-            if name in desired.types[url].resources or name in before.types[url].resources
-        }
+        kept, gone = {}, []
+        for (url, name), versions in record.accepted.items():
+            if name in desired.types[url].resources or name in before.types[url].resources:
+                kept[url, name] = versions
+            else:
+                gone.append((url, name))
+        routes = [r.body for (url, _), rs in kept.items() if url == ROUTE for r in rs.values()]
+        for url, name in gone:
+            if url in (CLUSTER, ENDPOINT) and any(reference(name) in body for body in routes):
+                kept[url, name] = record.accepted[url, name]
+        record.accepted = kept
         current = [g.desired for g in self._gateways.values() if g is not record] + [desired]
-        self._refused = {key for key in self._refused if any(_has(s, key) for s in current)}
+        self._disputed = {key for key in self._disputed if any(_has(s, key) for s in current)}
+        self._refused &= self._disputed
 
     def _accepted_somewhere(self, resource: Resource) -> bool:
         key = (resource.type_url, resource.name)
@@ -121,19 +128,32 @@ class Quarantine:
     def _replace(
         self,
         record: _Gateway,
-        refused: Iterable[RefusalKey],
+        refused: AbstractSet[RefusalKey],
         own: frozenset[RefusalKey] = frozenset(),
     ) -> Served:
-        present = frozenset(key for key in refused if _has(record.desired, key))
+        present = sorted(key for key in refused if _has(record.desired, key))
         if not present:
             return Served(record.desired)
-        fallback = Fallback(record.desired, record.accepted, present)
-        for key in sorted(present):
+        fallback = Fallback(record.desired, record.accepted, refused)
+        for key in present:
             # Whether a listener can be had depends on the host, such as on a port in use: with
             # nothing to fall back to, every stream may try it once.
             fallback.replace(key, or_withhold=key[0] != LISTENER or key in own)
         fallback.close()
         return Served(fallback.snapshot(), fallback.withheld())
+
+
+def _remember(record: _Gateway, resource: Resource) -> bool:
+    """Record that *resource* was accepted; return whether that is news."""
+    versions = record.accepted.setdefault((resource.type_url, resource.name), {})
+    before = tuple(versions)
+    wanted = record.desired.types[resource.type_url].resources.get(resource.name)
+    if wanted is not None and wanted.version == resource.version:
+        versions.pop(resource.version, None)  # the newest: to the end
+    versions.setdefault(resource.version, resource)
+    if len(versions) > VERSIONS_REMEMBERED:
+        del versions[next(iter(versions))]
+    return tuple(versions) != before
 
 
 def _has(snapshot: NodeSnapshot, key: RefusalKey) -> bool:

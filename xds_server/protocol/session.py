@@ -22,11 +22,19 @@ ResponseT = TypeVar("ResponseT")
 class Session(ABC, Generic[ResponseT]):
     """One ADS stream of one node."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, warms_clusters: bool = False) -> None:
+        self._warms_clusters = warms_clusters
+        """Whether the client is an Envoy, which says nothing of CDS while a cluster is warming:
+        neither an ACK nor, after a reconnect, the first request."""
         self._served: Served | None = None
         self._ledgers: dict[TypeUrl, Ledger] = {}
         self._nonces = 0
         self._awaiting_endpoints: set[str] = set()
+        self._endpoints_to_follow: dict[str, Resource] = {}
+        self._heard_out = False
+        """Whether the client has answered a response. It has then said all that it says at the
+        start: one that reconnects asks for its clusters before it asks for the routes that use
+        them, and to remove a cluster in between would break those."""
 
     @property
     def subscribed_types(self) -> frozenset[TypeUrl]:
@@ -58,7 +66,7 @@ class Session(ABC, Generic[ResponseT]):
                 return response
         for ledger in self._in_order((*REMOVAL_ORDER, *self._ledgers)):
             if ledger.removals and may_remove(ledger.type_url, self._ledgers, waiting):
-                response = self._removal(ledger)
+                response = self._removal(ledger) if self._heard_out else self._probe(ledger)
                 if response is not None:
                     return response
         return None
@@ -83,6 +91,10 @@ class Session(ABC, Generic[ResponseT]):
     @abstractmethod
     def _change(self, ledger: Ledger) -> ResponseT | None:
         """Send additions and changes, if there are any."""
+
+    @abstractmethod
+    def _probe(self, ledger: Ledger) -> ResponseT | None:
+        """Send something that changes nothing, for the sake of the answer."""
 
     @abstractmethod
     def _removal(self, ledger: Ledger) -> ResponseT | None:
@@ -122,6 +134,7 @@ class Session(ABC, Generic[ResponseT]):
         ledger.sent(nonce, resources, removed)
         if ledger.type_url == CLUSTER:
             self._endpoints_must_follow(changed)
+            self._endpoints_need_not_follow(removed)
         elif ledger.type_url == ENDPOINT:
             self._awaiting_endpoints.difference_update(r.name for r in resources)
         return nonce
@@ -132,16 +145,45 @@ class Session(ABC, Generic[ResponseT]):
         "Warming of Cluster is completed only when a new ClusterLoadAssignment response is supplied
         by management server even though there is no change in endpoints."
         """
-        endpoints = self._ledgers.get(ENDPOINT)
-        if endpoints is None:
+        if self._served is None:
             return
+        known = self._served.snapshot.types[ENDPOINT].resources
+        endpoints = self._ledgers.get(ENDPOINT)
+        for assignment in (known[name] for name in clusters if name in known):
+            if endpoints is None:
+                self._endpoints_to_follow[assignment.name] = assignment
+            else:
+                self._awaiting_endpoints.add(assignment.name)
+                endpoints.promise(assignment)
+
+    def _endpoints_need_not_follow(self, clusters: Iterable[str]) -> None:
+        endpoints = self._ledgers.get(ENDPOINT)
         for name in clusters:
-            if name in endpoints.target.resources:
-                self._awaiting_endpoints.add(name)
-                endpoints.resend(name)
+            self._endpoints_to_follow.pop(name, None)
+            if endpoints is not None:
+                endpoints.promised.pop(name, None)
+
+    def _endpoints_opened(self, endpoints: Ledger) -> None:
+        """Send the endpoints of the clusters that were sent before any endpoints were asked for.
+
+        A client that reconnects may say that it holds them, but its changed clusters warm. If some
+        were warming when it lost the connection, all endpoints are sent: which they are is not
+        known.
+        """
+        for assignment in self._endpoints_to_follow.values():
+            endpoints.promise(assignment)
+        self._endpoints_to_follow.clear()
+        if self._is_warming():
+            endpoints.subscribed(sorted(endpoints.subscription.names), resend=True)
+
+    def _is_warming(self) -> bool:
+        """Return whether the client has clusters that are warming since before this stream."""
+        return self._warms_clusters and ENDPOINT in self._ledgers and CLUSTER not in self._ledgers
 
     def _waits_for_endpoints(self) -> bool:
         """Return whether a cluster was sent whose endpoints have yet to be asked for or sent."""
+        if self._is_warming():
+            return True
         if not self._awaiting_endpoints:
             return False
         clusters, endpoints = self._ledgers[CLUSTER], self._ledgers[ENDPOINT]

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing_extensions import override
 
 from snapshots.snapshot import Resource, TypeSnapshot
-from snapshots.type_urls import FULL_STATE_TYPES, ROUTE, TypeUrl
+from snapshots.type_urls import ENDPOINT, FULL_STATE_TYPES, ROUTE, TypeUrl
 from xds_server.protocol.archive import Archive
 from xds_server.protocol.batch import batch
 from xds_server.protocol.events import Received, SotwRequest, SotwResponse, Verdict
@@ -25,8 +25,8 @@ DEFAULT_WINDOW = 16
 class SotwSession(Session[SotwResponse]):
     """A `StreamAggregatedResources` stream."""
 
-    def __init__(self, archive: Archive | None = None) -> None:
-        super().__init__()
+    def __init__(self, archive: Archive | None = None, *, warms_clusters: bool = False) -> None:
+        super().__init__(warms_clusters=warms_clusters)
         self._archive = archive or Archive()
         self._holdings_unknown: set[TypeUrl] = set()
         self._last_nonce: dict[TypeUrl, str] = {}
@@ -52,6 +52,8 @@ class SotwSession(Session[SotwResponse]):
     def _first(self, request: SotwRequest) -> None:
         ledger = self._open(request.type_url)
         new = ledger.subscription.replace(request.resource_names)
+        if request.type_url == ENDPOINT:
+            self._endpoints_opened(ledger)
         full_state = request.type_url in FULL_STATE_TYPES
         if not request.version_info:
             ledger.due = Due.AT_ONCE
@@ -63,17 +65,22 @@ class SotwSession(Session[SotwResponse]):
         ledger.touch((*ledger.target.resources, *ledger.held))
 
     def _recall(self, ledger: Ledger, version_info: str) -> None:
-        """Find out what a client that reconnects holds: the version speaks for all resources."""
+        """Find out what a client that reconnects holds: the version speaks for all resources.
+
+        The full state is sent all the same: of a response that the client refused it may have
+        applied a part, of which the version does not tell.
+        """
         url = ledger.type_url
+        ledger.due = Due.IN_TURN
         if version_info == ledger.target.version:
             ledger.held = dict(ledger.target.resources)
         elif (state := self._archive.recall(url, version_info)) is not None:
             ledger.held = dict(state)
         else:
-            ledger.due = Due.IN_TURN
             self._holdings_unknown.add(url)
 
     def _answer(self, ledger: Ledger, request: SotwRequest) -> Received:
+        self._heard_out = True
         accepted: list[Resource] = []
         # Responses are processed in order, and Envoy may fold the answers that it had to hold back
         # into the last one: what was sent before the answered response was processed too.
@@ -115,7 +122,7 @@ class SotwSession(Session[SotwResponse]):
         if ledger.type_url in FULL_STATE_TYPES:
             return self._change(ledger) if ledger.unsent else None
         if ledger.due is Due.AT_ONCE:
-            return self._partial(ledger, ledger.changes)
+            return self._partial(ledger, ledger.changes.values())
         if any(True for _ in ledger.replies()):
             return self._partial(ledger, ledger.replies())
         return None
@@ -123,12 +130,25 @@ class SotwSession(Session[SotwResponse]):
     @override
     def _change(self, ledger: Ledger) -> SotwResponse | None:
         if ledger.type_url in FULL_STATE_TYPES:
-            if ledger.type_url in self._holdings_unknown and ledger.stands_refused():
-                # To leave the refused resource out would take away the older version that the
-                # client may hold, which cannot be sent as it is not known.
+            if self._would_take_away(ledger):
                 return None
             return self._full_state(ledger, keep_removals=not takes_over(ledger))
-        return self._partial(ledger, ledger.changes)
+        return self._partial(ledger, ledger.changes.values())
+
+    def _would_take_away(self, ledger: Ledger) -> bool:
+        """Return whether a full state would leave out what the client may live on.
+
+        A refused resource is left out of it unless an older version is known. Where the client may
+        hold one that is not known, nothing is sent until the content changes.
+        """
+        unknown = ledger.type_url in self._holdings_unknown
+        return ledger.stands_refused() if unknown else ledger.hides_behind_refusal()
+
+    @override
+    def _probe(self, ledger: Ledger) -> SotwResponse | None:
+        if ledger.type_url in FULL_STATE_TYPES:
+            return self._full_state(ledger, keep_removals=True)
+        return self._removal(ledger)
 
     @override
     def _removal(self, ledger: Ledger) -> SotwResponse | None:
@@ -136,13 +156,12 @@ class SotwSession(Session[SotwResponse]):
             return self._full_state(ledger, keep_removals=False)
         # Absence is not said of these types: their parents no longer name them.
         for name in tuple(ledger.removals):
-            del ledger.held[name]
-            del ledger.removals[name]
+            ledger.forget(name)
         return None
 
-    def _partial(self, ledger: Ledger, names: Iterable[str]) -> SotwResponse:
-        resources = batch(ledger.type_url, (ledger.target.resources[name] for name in names))
-        return self._response(ledger, ledger.target.version, resources, ())
+    def _partial(self, ledger: Ledger, resources: Iterable[Resource]) -> SotwResponse:
+        chosen = batch(ledger.type_url, resources)
+        return self._response(ledger, ledger.target.version, chosen, ())
 
     def _full_state(self, ledger: Ledger, *, keep_removals: bool) -> SotwResponse:
         chosen = {
@@ -150,10 +169,11 @@ class SotwSession(Session[SotwResponse]):
             for name in ledger.target.resources
             if (wanted := ledger.wanted(name)) is not None and not ledger.is_refused(wanted)
         }
-        for name, held in ledger.held.items():
+        held = ledger.may_be_held()
+        for name, resource in held.items():
             if keep_removals or name not in ledger.removals:
-                chosen.setdefault(name, held)
-        removed = tuple(name for name in ledger.held if name not in chosen)
+                chosen.setdefault(name, resource)
+        removed = tuple(name for name in held if name not in chosen)
         content = ledger.target
         if chosen != content.resources:
             content = TypeSnapshot.of(chosen.values())

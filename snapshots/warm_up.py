@@ -9,15 +9,18 @@ Source: "Health checking" and "Cluster warming" of Envoy's architecture overview
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
-from envoy.config.endpoint.v3.endpoint_components_pb2 import LocalityLbEndpoints
+from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot, TypeSnapshot
 from snapshots.type_urls import CLUSTER, ENDPOINT
+
+Server = tuple[str, int]
+"""Host and port."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -38,21 +41,30 @@ class WarmUp:
     first_checks: tuple[FirstCheck, ...]
 
 
-def keep_replaced_servers(old: Snapshot, new: Snapshot) -> WarmUp | None:
+def keep_replaced_servers(
+    old: Snapshot, new: Snapshot, pending: Iterable[FirstCheck] = ()
+) -> WarmUp | None:
     """Return what to publish between *old* and *new*; None if no pool gets all new servers.
 
-    It is *new* with the old servers of each such pool beside the new ones.
+    It is *new* with the old servers of each such pool beside the new ones. *pending* are the first
+    checks of *old* that may not have been good yet: such a server counts as new still.
     """
+    unchecked = frozenset((check.host, check.port) for check in pending)
     checks: set[FirstCheck] = set()
     nodes = dict(new.nodes)
     for cluster in old.nodes.keys() & new.nodes.keys():
-        unions = list(_unions(old.nodes[cluster], new.nodes[cluster], checks))
+        unions = list(_unions(old.nodes[cluster], new.nodes[cluster], unchecked, checks))
         if unions:
             nodes[cluster] = _with_endpoints(new.nodes[cluster], unions)
     return WarmUp(Snapshot.of(nodes), tuple(sorted(checks))) if checks else None
 
 
-def _unions(old: NodeSnapshot, new: NodeSnapshot, checks: set[FirstCheck]) -> Iterator[Resource]:
+def _unions(
+    old: NodeSnapshot,
+    new: NodeSnapshot,
+    unchecked: frozenset[Server],
+    checks: set[FirstCheck],
+) -> Iterator[Resource]:
     """Yield the load assignment of each pool whose servers are all replaced; add to *checks*."""
     before, after = old.types[ENDPOINT], new.types[ENDPOINT]
     if before.version == after.version:
@@ -62,7 +74,7 @@ def _unions(old: NodeSnapshot, new: NodeSnapshot, checks: set[FirstCheck]) -> It
         if replaced is None or replaced.version == resource.version:
             continue
         cluster = Cluster.FromString(new.types[CLUSTER].resources[name].body)
-        was, now = _assignment(replaced), _assignment(resource)
+        was, now = _without(_assignment(replaced), unchecked), _assignment(resource)
         if cluster.health_checks and _are_disjoint(was, now):
             path = cluster.health_checks[0].http_health_check.path
             checks.update(FirstCheck(host, port, path) for host, port in _addresses(now))
@@ -79,11 +91,26 @@ def _assignment(resource: Resource) -> ClusterLoadAssignment:
     return ClusterLoadAssignment.FromString(resource.body)
 
 
-def _addresses(assignment: ClusterLoadAssignment) -> Iterator[tuple[str, int]]:
+def _without(
+    assignment: ClusterLoadAssignment, servers: frozenset[Server]
+) -> ClusterLoadAssignment:
+    """Return *assignment* without *servers*."""
+    rest = ClusterLoadAssignment(cluster_name=assignment.cluster_name)
+    for group in assignment.endpoints:
+        members = [member for member in group.lb_endpoints if _address(member) not in servers]
+        if members:
+            _locality(rest, group).lb_endpoints.extend(members)
+    return rest
+
+
+def _addresses(assignment: ClusterLoadAssignment) -> Iterator[Server]:
     for locality in assignment.endpoints:
-        for member in locality.lb_endpoints:
-            address = member.endpoint.address.socket_address
-            yield address.address, address.port_value
+        yield from map(_address, locality.lb_endpoints)
+
+
+def _address(member: LbEndpoint) -> Server:
+    address = member.endpoint.address.socket_address
+    return address.address, address.port_value
 
 
 def _are_disjoint(was: ClusterLoadAssignment, now: ClusterLoadAssignment) -> bool:

@@ -20,7 +20,7 @@ from snapshots.registry.document import Document
 from snapshots.registry.loader import RegistryError, load_registry, place_of
 from snapshots.registry.schema import Registry
 from snapshots.snapshot import Snapshot
-from snapshots.warm_up import WarmUp, keep_replaced_servers
+from snapshots.warm_up import FirstCheck, WarmUp, keep_replaced_servers
 from xds_server.garbage import no_search
 from xds_server.reload.first_checks import first_checks_pass
 from xds_server.reload.look import ReadProblem
@@ -60,6 +60,8 @@ class RegistryPublisher:
         self._document: Document | None = None
         """The content that is served, as soon as somebody asked for a place in it."""
         self._second_step: asyncio.Task[None] | None = None
+        self._pending: tuple[FirstCheck, ...] = ()
+        """The first checks that the second step waits for."""
 
     async def load(self, content: bytes | ReadProblem) -> None:
         """Publish the snapshot of *content*, or raise RefusedError; for the start."""
@@ -136,7 +138,8 @@ class RegistryPublisher:
         if before and before.goal.revision == snapshot.revision:
             return False
         self.give_up_second_step()
-        step = keep_replaced_servers(before.snapshot, snapshot) if before else None
+        step = keep_replaced_servers(before.snapshot, snapshot, self._pending) if before else None
+        self._pending = step.first_checks if step else ()
         if step:
             published = self._store.publish(step.snapshot, goal=snapshot)
             finishing = self._finish(step, snapshot)
@@ -155,6 +158,7 @@ class RegistryPublisher:
     async def _finish(self, step: WarmUp, goal: Snapshot) -> None:
         """Publish *goal* once the servers that *step* brings have been checked."""
         await first_checks_pass(step.first_checks)
+        self._pending = ()
         published = self._store.publish(goal)
         log.info("snapshot.completed", revision=goal.revision, serial=published.serial)
 

@@ -225,3 +225,23 @@ def test_another_edit_meanwhile_does_not_wait():
     new = serving(A, B, options=", load_balancing: random")
 
     assert keep_replaced_servers(first.snapshot, new) is None
+
+
+def test_a_server_whose_first_check_is_pending_counts_as_new():
+    first = step(serving(A), serving(B))
+    second = keep_replaced_servers(
+        first.snapshot, serving(B, options=", load_balancing: random"), first.first_checks
+    )
+
+    assert second
+    assert servers(second.snapshot) == {A, B}
+    assert second.first_checks == first.first_checks
+
+
+def test_a_server_whose_first_check_is_pending_is_not_kept_once_it_is_left_out():
+    first = step(serving(A), serving(B))
+    second = keep_replaced_servers(first.snapshot, serving(C), first.first_checks)
+
+    assert second
+    assert servers(second.snapshot) == {A, C}
+    assert keep_replaced_servers(first.snapshot, serving(A), first.first_checks) is None

@@ -109,6 +109,24 @@ async def test_an_edit_between_the_steps_takes_the_place_of_the_second(publisher
     assert ports(store) == 1
 
 
+async def test_an_edit_of_something_else_between_the_steps_keeps_the_old_servers_too(
+    publisher, store
+):
+    answering = asyncio.Event()
+    async with model_server(answering=answering) as (new, checks):
+        await publisher.load(registry(OLD))
+        await publisher.load(registry(new))
+        await checks.get()
+        await publisher.load(registry(new, timeout="10s"))
+        between, servers_between = store.current, ports(store)
+        answering.set()
+        await store.newer_than(between.serial)
+
+    assert servers_between == 2
+    assert ports(store) == 1
+    assert store.current.snapshot is between.goal
+
+
 async def test_an_edit_of_something_else_is_one_step(publisher, store):
     await publisher.load(registry(OLD))
     await publisher.load(registry(OLD, timeout="10s"))

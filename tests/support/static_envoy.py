@@ -24,6 +24,7 @@ class StaticEnvoy:
     url: str
     admin_url: str
     log: Path
+    pid: int
 
     async def stats(self, pattern: str) -> dict[str, int]:
         """Return the counters and gauges whose names match the regular expression *pattern*."""
@@ -51,7 +52,7 @@ async def static_envoy(config: Mapping[str, Any], directory: Path) -> AsyncItera
         async with asyncio.timeout(START_TIMEOUT_S):
             admin_url = await _admin_url(process, admin_path, log)
             port = await _listener_port(admin_url)
-        yield StaticEnvoy(f"http://127.0.0.1:{port}", admin_url, log)
+        yield StaticEnvoy(f"http://127.0.0.1:{port}", admin_url, log, process.pid)
     finally:
         if process.returncode is None:
             process.kill()

@@ -73,6 +73,31 @@ async def test_servers_replaced_by_ones_whose_health_is_slow_to_tell_lose_no_req
     assert_no_request_was_lost(load)
 
 
+async def test_an_edit_while_new_servers_are_checked_loses_no_request(variant, tmp_path):
+    async with under_load(tmp_path, variant) as (deployed, registry, load):
+        await registry.replace_all_endpoints(**SLOW_HEALTH)
+        registry.write()
+        [new] = set(deployed.servers) - set(FIRST_SERVERS)
+        while not deployed.servers[new].requests["/health"]:
+            await load.answered(1)
+        await registry.change_timeouts()
+        await registry.save()
+        await load.first(lambda sample: sample.server == new)
+
+    assert_no_request_was_lost(load)
+
+
+async def test_edits_that_wait_for_nothing_lose_no_request(variant, tmp_path):
+    async with under_load(tmp_path, variant) as (_, registry, load):
+        for edit in registry.edits():
+            await edit()
+            registry.write()
+            await load.answered(20)
+        await registry.save()
+
+    assert_no_request_was_lost(load)
+
+
 async def test_a_bad_edit_loses_no_request_and_shows_until_it_is_repaired(variant, tmp_path):
     async with under_load(tmp_path, variant) as (deployed, registry, load):
         before = await deployed.status()
@@ -126,7 +151,7 @@ async def test_an_edit_while_the_control_plane_is_away_is_made_up_for(variant, t
         await registry.move_traffic_to_a_new_pool(**SLOW_HEALTH)
         await registry.add_an_endpoint()
         await registry.change_the_name_that_a_pool_expects()
-        deployed.registry.write_text(deployed.fill(registry.text()))
+        registry.write()
         await load.answered(ANSWERS_BETWEEN)
         await deployed.control_plane.start()
         await registry.save()

@@ -58,6 +58,10 @@ class LiveRegistry:
         """Return the file, with `<name>` for the address of a server."""
         return json.dumps(self.content, ensure_ascii=False)
 
+    def write(self) -> None:
+        """Write the file and wait for nothing."""
+        self._deployed.registry.write_text(self._deployed.fill(self.text()))
+
     async def save(self) -> None:
         """Write the file, wait until Envoy runs it, then stop the servers that it left out."""
         text = self.text()
@@ -124,11 +128,27 @@ class LiveRegistry:
     async def change_load_balancing(self) -> None:
         self.pools["base"]["load_balancing"] = "round_robin"
 
-    async def back_to_defaults(self) -> None:
-        del self.pools["solo"]["health_check"], self.pools["base"]["load_balancing"]
+    async def change_the_listener(self) -> None:
+        self.content["extraction"] = {"max_body": "1MiB"}
+
+    async def rename_a_pool(self) -> None:
+        self.pools["renamed"] = self.pools.pop("solo")
+        self.models["solo"]["pool"] = "renamed"
+
+    async def turn_a_model_into_an_adapter(self) -> None:
+        del self.models["solo"]
+        self.pools["base"]["adapters"] = ["lora", "solo"]
+        self.models["chat"]["paths"] = ["/v1/solo"]
+
+    async def back_to_the_start(self) -> None:
+        self.content.pop("extraction")
+        self.pools["solo"] = {"endpoints": self.pools.pop("renamed")["endpoints"]}
+        self.pools["base"] = {"endpoints": self.pools["base"]["endpoints"], "adapters": ["lora"]}
+        self.models["solo"] = {"pool": "solo", "paths": ["/v1/solo"]}
+        del self.models["chat"]["paths"]
 
     def edits(self) -> tuple[Callable[[], Awaitable[None]], ...]:
-        """Return every edit, in an order that ends where it began."""
+        """Return every edit, in an order after which they can begin anew."""
         return (
             self.change_weights,
             self.move_traffic_to_a_new_pool,
@@ -144,5 +164,8 @@ class LiveRegistry:
             self.change_load_balancing,
             self.remove_models_and_aliases,
             self.end_to_rewrite,
-            self.back_to_defaults,
+            self.change_the_listener,
+            self.rename_a_pool,
+            self.turn_a_model_into_an_adapter,
+            self.back_to_the_start,
         )

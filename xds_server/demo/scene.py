@@ -31,6 +31,17 @@ models:
     split: {{llama-1b: 70, llama-3b: 30}}
 """
 
+ASKED = (
+    ("llama-3-2-1b", "a model"),
+    ("small", "its alias"),
+    ("food-review", "a LoRA adapter"),
+    ("llama-3-2-3b", "a model"),
+    ("auto", "a split"),
+)
+"""What is asked for in the body, and what it is in the file."""
+UNKNOWN = "gpt-5"
+PATH = "/v1/1b"
+
 SPLIT_BEFORE = "split: {llama-1b: 70, llama-3b: 30}"
 SPLIT_AFTER = "split: {llama-1b: 0, llama-3b: 100}"
 SPLIT_WRONG = "split: {llama-1b: 0, lama-3b: 100}"

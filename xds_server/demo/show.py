@@ -13,7 +13,7 @@ import aiohttp
 
 from xds_server.address import Address
 from xds_server.demo import scene
-from xds_server.demo.requests import CHAT_PATH, Client, Tally
+from xds_server.demo.requests import CHAT_PATH, Client, Seen, Tally
 from xds_server.demo.stack import Stack, running_stack
 from xds_server.simulate.server import SimulatedServer, running
 
@@ -21,6 +21,7 @@ Say = Callable[[str], None]
 
 SPLIT_REQUESTS = 200
 BAR_WIDTH = 40
+ANSWER_WIDTHS = (9, 11, 0)
 PATIENCE_S = 10.0
 LOOK_AGAIN_S = 0.002
 
@@ -42,9 +43,13 @@ async def running_scene(folder: Path, gateway: Address, say: Say) -> AsyncIterat
         say("Starting three simulated model servers, a control plane, a companion and a real Envoy")
         started = perf_counter()
         stack = await parts.enter_async_context(running_stack(registry, gateway, folder))
-        say(f"  ready after {perf_counter() - started:.1f} s; the one file to edit is {registry}")
+        say(
+            f"Ready after {perf_counter() - started:.1f} s: Envoy takes requests at http://{gateway}"
+        )
+        say(f"and routes them by one file, {registry}:")
         say("")
-        say(registry.read_text())
+        for line in registry.read_text().splitlines():
+            say(f"   {line}")
         yield stack
 
 
@@ -52,42 +57,57 @@ async def show(stack: Stack, say: Say) -> None:
     """Show on *stack* what Modelyard does; raise DemoFailedError where it does not."""
     async with aiohttp.ClientSession() as session:
         client = Client(session, stack.gateway)
-        await _show_models(client, say)
-        await _show_split(client, say)
-        await _show_edit(stack, client, say)
-        await _show_bad_edit(stack, client, say)
-    say("")
-    _say_fleet(stack, say)
+        try:
+            await _show_models(client, say)
+            await _show_split(client, say)
+            await _show_edit(stack, client, say)
+            await _show_bad_edit(stack, client, say)
+        except aiohttp.ClientError as error:
+            raise DemoFailedError(f"a request failed: {error}") from error
+    _show_fleet(stack, say)
 
 
 async def _show_models(client: Client, say: Say) -> None:
-    say("1. The model in the body decides which pool answers")
-    say(f"   {'model':24} {'pool':10} {'server':12} {'the server sees':34} base model")
-    names = [*await client.model_names(), "no-such-model"]
-    for name in names:
-        seen = await client.chat(name)
-        if seen.error:
-            say(f"   {name:24} {seen.status}: {seen.error}")
-        else:
-            say(f"   {name:24} {seen.pool:10} {seen.server:12} {seen.model:34} {seen.base_model}")
-    seen = await client.chat("whatever", path="/v1/1b/chat/completions")
-    say("   and a path can decide, whatever the body says:")
-    say(f"   {'/v1/1b/chat/completions':24} {seen.pool:10} {seen.server:12} {seen.model}")
+    say("")
+    say('1. The "model" in the body of a request decides who answers')
+    say(_row("model", "what it is", "pool", "server", "the server is asked for"))
+    for name, kind in scene.ASKED:
+        say(_row(name, kind, *_answer(await client.chat(name))))
+    unknown = await client.chat(scene.UNKNOWN)
+    say(_row(scene.UNKNOWN, "no model", f"none: {unknown.status}, {unknown.error}"))
+    say("   A path can decide as well, whatever the body says:")
+    path = f"{scene.PATH}/chat/completions"
+    say(_row(path, "a path", *_answer(await client.chat("whatever", path=path))))
+    say(f"   GET /v1/models lists {', '.join(await client.model_names())}")
+
+
+def _row(name: str, kind: str, *answer: str) -> str:
+    columns = (f"{text:{width}}" for text, width in zip(answer, ANSWER_WIDTHS, strict=False))
+    return f"   {name:24} {kind:15} {' '.join(columns)}".rstrip()
+
+
+def _answer(seen: Seen) -> tuple[str, str, str]:
+    """Return pool, server, and the model that the server was asked for; raise for an error."""
+    if seen.error:
+        raise DemoFailedError(f"a request failed: {seen.status}: {seen.error}")
+    return seen.pool, seen.server, seen.model
 
 
 async def _show_split(client: Client, say: Say) -> None:
     say("")
-    say(f'2. A split holds: {SPLIT_REQUESTS} requests for "auto", {scene.SPLIT_BEFORE}')
+    say(f'2. A split is kept: {SPLIT_REQUESTS} requests for "auto", {scene.SPLIT_BEFORE}')
     answers = [await client.chat("auto") for _ in range(SPLIT_REQUESTS)]
-    pools = Counter(seen.pool for seen in answers)
-    for pool, count in sorted(pools.items()):
+    for seen in answers:
+        _answer(seen)
+    for pool, count in sorted(Counter(seen.pool for seen in answers).items()):
         bar = "#" * round(BAR_WIDTH * count / SPLIT_REQUESTS)
-        say(f"   {pool:10} {bar:{BAR_WIDTH}} {count:3} ({100 * count / SPLIT_REQUESTS:.0f} %)")
+        say(f"   {pool:10} {bar:{BAR_WIDTH}} {count:3} = {100 * count / SPLIT_REQUESTS:.0f} %")
 
 
 async def _show_edit(stack: Stack, client: Client, say: Say) -> None:
     say("")
-    say(f'3. Saving the file moves live traffic: now {scene.SPLIT_AFTER}, while "auto" is asked')
+    say('3. Saving the file moves live traffic: while "auto" is asked for without a pause,')
+    say(f"   the file is saved with {scene.SPLIT_AFTER}")
     async with client.asking("auto") as tally:
         await _until(lambda: len(tally.answers) > BAR_WIDTH, "answers before the edit")
         saved = perf_counter()
@@ -96,8 +116,8 @@ async def _show_edit(stack: Stack, client: Client, say: Say) -> None:
     moved = _settled(tally, saved)
     if moved is None or tally.failures:
         raise DemoFailedError(f"requests failed during the edit: {dict(tally.failures)}")
-    say(f"   saved, and {1000 * moved:.0f} ms later the last answer of llama-1b had come")
-    say(f"   {len(tally.answers)} requests went on meanwhile, 0 failed")
+    say(f"   {1000 * moved:.0f} ms later llama-1b had given its last answer")
+    say(f"   {len(tally.answers)} requests were answered before, meanwhile and after; 0 failed")
 
 
 def _settled(tally: Tally, saved: float) -> float | None:
@@ -109,13 +129,16 @@ def _settled(tally: Tally, saved: float) -> float | None:
 
 async def _show_bad_edit(stack: Stack, client: Client, say: Say) -> None:
     say("")
-    say("4. A bad edit changes nothing, and says why")
+    say("4. A mistake in the file changes nothing, and is explained: now it is saved with")
+    say(f"   {scene.SPLIT_WRONG}")
     scene.edit(stack.registry, scene.SPLIT_AFTER, scene.SPLIT_WRONG)
     await _until(lambda: stack.control_plane.publisher.error is not None, "the refusal")
-    for line in (stack.control_plane.publisher.error or "").splitlines():
+    error = stack.control_plane.publisher.error or ""
+    for line in error.replace(" (hint", "\n  (hint").splitlines():
         say(f"   {line}")
     seen = await client.chat("auto")
-    say(f'   "auto" is still answered by {seen.pool}; the file is repaired now')
+    _answer(seen)
+    say(f'   "auto" is still answered by {seen.pool}, as before. The file is repaired again')
     scene.edit(stack.registry, scene.SPLIT_WRONG, scene.SPLIT_BEFORE)
     await _until(lambda: _is_repaired(stack), "the repair")
 
@@ -125,24 +148,27 @@ def _is_repaired(stack: Stack) -> bool:
     return status.registry.error is None and all(node.converged for node in status.nodes)
 
 
-def _say_fleet(stack: Stack, say: Say) -> None:
+def _show_fleet(stack: Stack, say: Say) -> None:
     status = stack.control_plane.status()
-    say(f"Control plane: http://{stack.ready.status_address}, revision {status.revision}")
+    say("")
+    say(f"5. What every Envoy runs is known, at http://{stack.ready.status_address}/status")
+    say(f"   {'control plane':13} serves revision {status.revision}")
     for node in status.nodes:
-        say(f"   {node.id}  envoy {node.envoy_version}  {node.variant}  converged {node.converged}")
+        state = "converged" if node.converged else "not there yet"
+        say(f"   {node.id:13} runs revision {node.revision}: {state} (Envoy {node.envoy_version})")
 
 
 def say_what_to_try(stack: Stack, say: Say) -> None:
     """Tell what a user can do with a demo that goes on."""
     body = """'{"model": "auto", "messages": [{"role": "user", "content": "Hello"}]}'"""
     say("")
-    say("What to try next, while this runs (Ctrl-C ends it):")
-    say(f"   curl -i http://{stack.gateway}{CHAT_PATH} -H 'content-type: application/json' \\")
-    say(f"     -d {body}")
+    say("Everything goes on until Ctrl-C. To try, in another terminal:")
+    say(f"   curl -i http://{stack.gateway}{CHAT_PATH} \\")
+    say(f"     -H 'content-type: application/json' -d {body}")
     say(f"   curl http://{stack.gateway}/v1/models")
-    say(f"   $EDITOR {stack.registry}      # move weights, add an alias, break it; then curl again")
+    say(f"   $EDITOR {stack.registry}    # move weights, add an alias, break it; ask again")
     say(f"   modelyard explain {stack.registry} --model auto")
-    say(f"   open http://{stack.ready.status_address}/")
+    say(f"   open http://{stack.ready.status_address}/ in a browser: what each Envoy runs")
 
 
 async def _until(happened: Callable[[], bool], what: str) -> None:

@@ -14,6 +14,7 @@ from xds_server.address import Address
 from xds_server.app import ControlPlane, Ready, Settings
 from xds_server.bootstrap import Bootstrap, UnixPath, Variant, render_bootstrap
 from xds_server.demo.envoy import Envoy, running_envoy
+from xds_server.ext_proc.listen import ListenError, parse_listen_address
 from xds_server.ext_proc.server import serve_companion
 
 LOOPBACK = "127.0.0.1"
@@ -77,7 +78,14 @@ async def running_control_plane(
 
 @asynccontextmanager
 async def running_companion(address: UnixPath) -> AsyncIterator[None]:
-    """Run a companion on the Unix socket *address*."""
+    """Run a companion on the Unix socket *address*.
+
+    Raises ListenError if nobody can listen there, be it because the path is too long.
+    """
+    try:
+        parse_listen_address(f"unix:{address.path}")
+    except ValueError as error:
+        raise ListenError(f"{error} (hint: TMPDIR=/tmp)") from error
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     serving = serve_companion(f"unix:{address.path}", started.set_result)
     async with _until_left(serving, started):

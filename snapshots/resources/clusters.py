@@ -25,9 +25,6 @@ from snapshots.resources.parts import ADS, seconds
 from snapshots.resources.typed_struct import TypedStruct
 
 CONNECT_TIMEOUT_S = 5.0
-IDLE_CONNECTION_S = 4.0
-"""Model servers behind uvicorn close an idle connection after 5 s. Envoy must be first, or a
-request that it sends at that moment is lost."""
 UNBOUNDED = 1_000_000
 """Envoy's default of 1,024 requests for a cluster is far below what streams of tokens need."""
 HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -132,9 +129,6 @@ def _http_options(rewrites: bool) -> Any:
         name=names.UPSTREAM_CODEC_FILTER, typed_config=pack(upstream_codec_v3.UpstreamCodec())
     )
     options = upstreams_v3.HttpProtocolOptions(
-        common_http_protocol_options=core_v3.HttpProtocolOptions(
-            idle_timeout=seconds(IDLE_CONNECTION_S)
-        ),
         explicit_http_config=upstreams_v3.HttpProtocolOptionsExplicitHttpConfig(
             http_protocol_options=core_v3.Http1ProtocolOptions()
         ),

@@ -114,7 +114,8 @@ def registries(
     if models or draw(st.booleans()):
         data["models"] = models
     if gateways is not None or draw(st.booleans()):
-        data["gateways"] = draw(gateways or _gateways(sorted(models)))
+        anything = _gateways(sorted(models))
+        data["gateways"] = draw(anything if gateways is None else gateways)
     if draw(st.booleans()):
         data["extraction"] = draw(EXTRACTIONS)
     return data

@@ -192,10 +192,32 @@ def test_a_refused_cluster_blocks_no_other_route(talk):
         *pool("p"), *pool("q", "bad"), *model("m", "q"), scope("n", "n"), route("n", "p", "p")
     )
 
-    talk.nack(talk.told_one(), "Error adding/updating cluster(s) q: no good")
-    told = talk.settle()
+    clusters, unaffected = talk.told()
+    talk.nack(clusters, "Error adding/updating cluster(s) q: no good")
+    talk.ack(unaffected)
 
-    assert only(told, ROUTE).resources == (route("n", "p", "p"),)
+    assert unaffected.resources == (route("n", "p", "p"),)
+    assert ROUTE not in types(talk.settle())
+
+
+def test_a_route_does_not_wait_for_clusters_that_it_does_not_lead_to(talk):
+    """A server that hangs can keep its new cluster warming, and the ACK away, for long."""
+    start(talk, *pool("p"), *pool("q"), *model("m", "p"), *model("n", "p"))
+    talk.publish(
+        *pool("p"), *pool("q"), *pool("hangs"), *model("m", "hangs"), scope("n", "n"),
+        route("n", "q"),
+    )  # fmt: skip
+
+    told = talk.told()
+
+    assert types(told) == [CLUSTER, ROUTE]
+    assert told[1].resources == (route("n", "q"),)
+
+    for response in told:
+        talk.ack(response)
+    talk.ask_for_more(ENDPOINT, "hangs")
+
+    assert only(talk.settle(), ROUTE).resources == (route("m", "hangs"),)
 
 
 def test_a_route_keeps_its_traffic_while_the_cluster_it_was_to_use_is_refused(talk):

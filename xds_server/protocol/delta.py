@@ -102,9 +102,12 @@ class DeltaSession(Session[DeltaResponse]):
         return self._response(ledger, resources, ()) if resources else None
 
     @override
-    def _change(self, ledger: Ledger) -> DeltaResponse:
+    def _change(self, ledger: Ledger) -> DeltaResponse | None:
         removed = tuple(ledger.removals) if takes_over(ledger) else ()
-        return self._response(ledger, batch(ledger.type_url, ledger.changes.values()), removed)
+        resources = batch(ledger.type_url, self._sendable(ledger))
+        if ledger.changes and not resources:
+            return None
+        return self._response(ledger, resources, removed)
 
     @override
     def _probe(self, ledger: Ledger) -> DeltaResponse:

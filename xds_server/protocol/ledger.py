@@ -240,6 +240,11 @@ class Ledger:
         self.touch(r.name for r in sent.resources)
         self.touch(sent.removed)
 
+    def unanswered(self) -> set[str]:
+        """Return what was sent, new or changed, and neither taken nor refused so far."""
+        sent = (r for response in self.outstanding.values() for r in response.resources)
+        return {resource.name for resource in sent if self.differs(resource)}
+
     def stands_refused(self) -> bool:
         """Return whether something that the client should hold is refused."""
         return bool(self.withheld) or any(self._refused_now())

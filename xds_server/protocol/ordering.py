@@ -1,8 +1,9 @@
 """Which type may be sent now? Make before break.
 
 Implements "Eventual consistency considerations" of the xDS protocol page. Envoy 1.40 withholds its
-ACK of CDS while a cluster is warming, and a cluster warms until its endpoints came: so CDS and EDS
-never wait for an answer to each other, and everything that could name a cluster waits for both.
+ACK of CDS while a cluster is warming, which lasts until its endpoints came and were checked. So
+CDS and EDS never wait for an answer to each other, and what leads to a cluster waits for both; but
+not what leads elsewhere, as one server that hangs can keep its cluster warming for long.
 """
 
 from __future__ import annotations
@@ -29,12 +30,16 @@ def may_reply(type_url: TypeUrl, ledgers: Ledgers) -> bool:
     return clusters is None or not clusters.unsent
 
 
-def may_change(type_url: TypeUrl, ledgers: Ledgers, awaiting_endpoints: bool) -> bool:
-    """Return whether an update of something that the client may hold already can be sent."""
+def may_change(type_url: TypeUrl, ledgers: Ledgers, warming: bool) -> bool:
+    """Return whether updates of what the client may hold already can be sent.
+
+    Even then only those that lead to no cluster which the client has yet to make ready. With
+    *warming* it has clusters of which it is not known which are ready.
+    """
     if type_url in NEVER_WAIT or type_url not in PUSH_ORDER:
         return True
     earlier = PUSH_ORDER[: PUSH_ORDER.index(type_url)]
-    return not awaiting_endpoints and all(_settled(ledgers.get(url)) for url in earlier)
+    return not warming and all(_is_in_time(ledgers.get(url)) for url in earlier)
 
 
 def may_remove(type_url: TypeUrl, ledgers: Ledgers, awaiting_endpoints: bool) -> bool:
@@ -55,3 +60,10 @@ def may_remove(type_url: TypeUrl, ledgers: Ledgers, awaiting_endpoints: bool) ->
 
 def _settled(ledger: Ledger | None) -> bool:
     return ledger is None or not (ledger.outstanding or ledger.unsent)
+
+
+def _is_in_time(ledger: Ledger | None) -> bool:
+    """Return whether all of an earlier type was sent, and answered unless that may take long."""
+    if ledger is None or ledger.type_url not in NEVER_WAIT:
+        return _settled(ledger)
+    return not ledger.unsent

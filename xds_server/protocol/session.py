@@ -8,13 +8,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Generic, TypeVar
 
+from snapshots.consistency import references
 from snapshots.snapshot import NodeSnapshot, Resource
-from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, REMOVAL_ORDER, TypeUrl
+from snapshots.type_urls import (
+    CLUSTER,
+    ENDPOINT,
+    LISTENER,
+    PUSH_ORDER,
+    REMOVAL_ORDER,
+    ROUTE,
+    TypeUrl,
+)
 from xds_server.protocol.events import Served
 from xds_server.protocol.ledger import NOTHING, Due, Ledger
-from xds_server.protocol.ordering import may_change, may_remove, may_reply
+from xds_server.protocol.ordering import NEVER_WAIT, may_change, may_remove, may_reply
 
 ResponseT = TypeVar("ResponseT")
 
@@ -57,27 +67,31 @@ class Session(ABC, Generic[ResponseT]):
         """Return what to write next, and count it as sent; None until something happens."""
         if self._served is None:
             return None
-        waiting = self._waits_for_endpoints()
+        waits = self._waits_for_endpoints()
         for ledger in self._in_order((*PUSH_ORDER, *self._ledgers)):
             if len(ledger.outstanding) >= self._window(ledger.type_url):
                 continue
-            response = self._addition(ledger, waiting)
+            response = self._addition(ledger)
             if response is not None:
                 return response
         for ledger in self._in_order((*REMOVAL_ORDER, *self._ledgers)):
-            if ledger.removals and may_remove(ledger.type_url, self._ledgers, waiting):
+            if ledger.removals and may_remove(ledger.type_url, self._ledgers, waits):
                 response = self._removal(ledger) if self._heard_out else self._probe(ledger)
                 if response is not None:
                     return response
         return None
 
     def in_sync_with(self, desired: NodeSnapshot) -> bool:
-        """Return whether the client has ACKed all of *desired* that it asked for."""
-        if self._served is None:
+        """Return whether the client has ACKed all of *desired* that it asked for.
+
+        A client that asked for nothing that is served has not.
+        """
+        if self._served is None or self._ledgers.keys().isdisjoint(desired.types):
             return False
         return all(
-            ledger.in_sync_with(desired.types.get(url, NOTHING))
-            for url, ledger in self._ledgers.items()
+            self._ledgers[url].in_sync_with(of_type)
+            for url, of_type in desired.types.items()
+            if url in self._ledgers
         )
 
     @abstractmethod
@@ -90,7 +104,7 @@ class Session(ABC, Generic[ResponseT]):
 
     @abstractmethod
     def _change(self, ledger: Ledger) -> ResponseT | None:
-        """Send additions and changes, if there are any."""
+        """Send additions and changes, if there are any that lead to nothing unready."""
 
     @abstractmethod
     def _probe(self, ledger: Ledger) -> ResponseT | None:
@@ -105,16 +119,47 @@ class Session(ABC, Generic[ResponseT]):
             if type_url in self._ledgers:
                 yield self._ledgers[type_url]
 
-    def _addition(self, ledger: Ledger, waiting: bool) -> ResponseT | None:
+    def _addition(self, ledger: Ledger) -> ResponseT | None:
         if (ledger.awaited or ledger.due is Due.AT_ONCE) and may_reply(
             ledger.type_url, self._ledgers
         ):
             reply = self._reply(ledger)
             if reply is not None:
                 return reply
-        if ledger.unsent and may_change(ledger.type_url, self._ledgers, waiting):
+        if ledger.unsent and may_change(ledger.type_url, self._ledgers, self._is_warming()):
             return self._change(ledger)
         return None
+
+    def _sendable(self, ledger: Ledger) -> Iterator[Resource]:
+        """Yield the changes of *ledger* that lead to no cluster which is not ready."""
+        if ledger.type_url in NEVER_WAIT:
+            yield from ledger.changes.values()
+        else:
+            unready = self._unready_clusters()
+            yield from (r for r in ledger.changes.values() if not self._leads_to(r, unready))
+
+    def _leads_to(self, resource: Resource, clusters: AbstractSet[str]) -> bool:
+        """Return whether requests can get to any of *clusters* by *resource*."""
+        if not clusters or self._served is None:
+            return False
+        if resource.type_url == LISTENER:
+            return True  # its scopes may lead anywhere
+        types = self._served.snapshot.types
+        for type_url, name in references(resource):
+            if type_url == CLUSTER and name in clusters:
+                return True
+            referred = types[type_url].resources.get(name)
+            if type_url == ROUTE and referred and self._leads_to(referred, clusters):
+                return True
+        return False
+
+    def _unready_clusters(self) -> AbstractSet[str]:
+        """Return the clusters that the client does not use yet as it should."""
+        unready = set(self._awaiting_endpoints)
+        for type_url in (CLUSTER, ENDPOINT):
+            if (ledger := self._ledgers.get(type_url)) is not None:
+                unready |= ledger.changes.keys() | ledger.unanswered()
+        return unready
 
     def _open(self, type_url: TypeUrl) -> Ledger:
         ledger = self._ledgers[type_url] = Ledger(type_url)

@@ -120,7 +120,7 @@ class SotwSession(Session[SotwResponse]):
             # State of the world cannot say that a resource does not exist.
             del ledger.awaited[name], ledger.absent[name]
         if ledger.type_url in FULL_STATE_TYPES:
-            return self._change(ledger) if ledger.unsent else None
+            return self._whole(ledger) if ledger.unsent else None
         if ledger.due is Due.AT_ONCE:
             return self._partial(ledger, ledger.changes.values())
         if any(True for _ in ledger.replies()):
@@ -129,11 +129,15 @@ class SotwSession(Session[SotwResponse]):
 
     @override
     def _change(self, ledger: Ledger) -> SotwResponse | None:
+        sendable = tuple(self._sendable(ledger))
         if ledger.type_url in FULL_STATE_TYPES:
-            if self._would_take_away(ledger):
-                return None
-            return self._full_state(ledger, keep_removals=not takes_over(ledger))
-        return self._partial(ledger, ledger.changes.values())
+            return self._whole(ledger) if len(sendable) == len(ledger.changes) else None
+        return self._partial(ledger, sendable) if sendable or not ledger.changes else None
+
+    def _whole(self, ledger: Ledger) -> SotwResponse | None:
+        if self._would_take_away(ledger):
+            return None
+        return self._full_state(ledger, keep_removals=not takes_over(ledger))
 
     def _would_take_away(self, ledger: Ledger) -> bool:
         """Return whether a full state would leave out what the client may live on.

@@ -20,6 +20,8 @@ pytestmark = pytest.mark.envoy
 
 EDITS = int(os.environ.get("MODELYARD_EDITS", "25"))
 """Edits of `test_edits_of_every_kind_lose_no_request` for each variant."""
+WORKERS = 2
+"""Threads of Envoy; an update reaches each at a moment of its own."""
 SLOW_HEALTH = {"health_latency_s": 0.3}
 ANSWERS_BETWEEN = 40
 
@@ -27,7 +29,9 @@ ANSWERS_BETWEEN = 40
 @asynccontextmanager
 async def under_load(folder, variant):
     """Run a deployment and ask it all the time; yields it, its registry and the load."""
-    async with deployment(first_template(), FIRST_SERVERS, folder, variant) as deployed:
+    async with deployment(
+        first_template(), FIRST_SERVERS, folder, variant, workers=WORKERS
+    ) as deployed:
         registry = LiveRegistry(deployed)
         async with continuous_load(str(deployed.gateway), requests(), workers=8) as load:
             await load.answered(ANSWERS_BETWEEN)

@@ -213,8 +213,10 @@ async def deployment(
     servers: ServerOptions | tuple[str, ...],
     folder: Path,
     variant: Variant = "delta",
+    *,
+    workers: int = 1,
 ) -> AsyncIterator[Deployment]:
-    """Run a deployment on the registry *template* while the body runs.
+    """Run a deployment on the registry *template* while the body runs; Envoy has *workers*.
 
     *servers* are names, or names with options of `model_server`. In *template*, `<name>` stands
     for the address of a server and `<gateway>` for where Envoy is to listen; without a
@@ -233,7 +235,7 @@ async def deployment(
             stack.push_async_callback(part.stop)
             await part.start()
         deployed.envoy = await stack.enter_async_context(
-            running_envoy(deployed.bootstrap(), folder)
+            running_envoy(deployed.bootstrap(), folder, workers=workers)
         )
         await deployed.converged()
         yield deployed

@@ -17,6 +17,7 @@ from snapshots.type_urls import (
     CLUSTER,
     ENDPOINT,
     FULL_STATE_TYPES,
+    LISTENER,
     PUSH_ORDER,
     ROUTE,
     SCOPED_ROUTE,
@@ -55,6 +56,8 @@ class ReferenceClient:
     version: dict[TypeUrl, str] = field(default_factory=dict)
     """`version_info` of the last good response, also if its ACK is withheld."""
     withheld_acks: list = field(default_factory=list)
+    is_initialized: bool = False
+    """Whether clusters and endpoints came once; listeners and scopes are asked for after that."""
     withholds_first: bool = False
     """Whether the first CDS request of the stream is still to come."""
 
@@ -63,12 +66,20 @@ class ReferenceClient:
         self.outbox.clear()
         self.withheld_acks.clear()
         self.names = {}
-        for type_url in PUSH_ORDER:
-            if type_url == CLUSTER and self.warming and self.temper.withholds_cds:
-                self.withholds_first = True
-            elif type_url in FULL_STATE_TYPES:
-                self.open(type_url, ())
+        self.withholds_first = self.is_silent_on_clusters()
+        if not self.withholds_first:
+            self.open(CLUSTER, ())
         self.follow()
+        if self.is_initialized:
+            self.ask_for_listeners()
+
+    def is_silent_on_clusters(self) -> bool:
+        """Return whether CDS is paused, as it is while clusters warm that come after the start."""
+        return self.temper.withholds_cds and self.is_initialized and bool(self.warming)
+
+    def ask_for_listeners(self) -> None:
+        self.open(LISTENER, ())
+        self.open(SCOPED_ROUTE, ())
 
     def follow(self) -> None:
         """Ask for the endpoints of all clusters and the routes of all scopes that are held."""
@@ -107,6 +118,9 @@ class ReferenceClient:
             error = "bad: " + ", ".join(r.name for r in bad if self.temper.names_culprits)
         self.answer(response, error)
         self.release_acks()
+        if not self.is_initialized and not self.warming:
+            self.is_initialized = True
+            self.ask_for_listeners()
 
     def warm(self, response: DeltaResponse | SotwResponse) -> None:
         """A cluster is warm when a response for its endpoints came, good or bad."""
@@ -116,7 +130,7 @@ class ReferenceClient:
         self.warming &= self.held[CLUSTER].keys()
 
     def answer(self, response: DeltaResponse | SotwResponse, error: str | None) -> None:
-        if response.type_url == CLUSTER and self.warming and self.temper.withholds_cds:
+        if response.type_url == CLUSTER and self.is_silent_on_clusters():
             self.withheld_acks.append((response, error))
         else:
             self.say(response, error)
@@ -134,6 +148,9 @@ class ReferenceClient:
         """Go on without the endpoints that did not come, as after `initial_fetch_timeout`."""
         self.warming.clear()
         self.release_acks()
+        if not self.is_initialized:
+            self.is_initialized = True
+            self.ask_for_listeners()
 
     def put(self, type_url: TypeUrl, resources: dict[str, Resource]) -> None:
         """Hold *resources*, beside what is held."""

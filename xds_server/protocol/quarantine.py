@@ -134,6 +134,7 @@ class Quarantine:
         present = sorted(key for key in refused if _has(record.desired, key))
         if not present:
             return Served(record.desired)
+        self._disputed.update(present)
         fallback = Fallback(record.desired, record.accepted, refused)
         for key in present:
             # Whether a listener can be had depends on the host, such as on a port in use: with

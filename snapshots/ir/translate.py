@@ -5,18 +5,15 @@ Expects a validated registry: every pool and model that is referred to exists.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from snapshots.ir import model as ir
 from snapshots.registry import schema
-
-API_VERSION = re.compile(r"/v\d+(?=/)")
-"""The leading path segment that survives the cut of a path prefix."""
+from snapshots.registry.paths import split_prefix
 
 
 def translate(registry: schema.Registry) -> ir.Intent:
-    """Return what *registry* means; permuting its entries changes nothing."""
+    """Return what *registry* means; the order of its entries tells only a pool's first model."""
     pools = {name: _pool(name, pool) for name, pool in registry.pools.items()}
     translator = _Names(registry)
     gateways = (
@@ -146,12 +143,8 @@ def _path_routes(
 ) -> Iterator[ir.PathRoute]:
     for model, route in of_models.items():
         for prefix in registry.models[model].paths:
-            yield ir.PathRoute(prefix, _replacement(prefix), route)
-
-
-def _replacement(prefix: str) -> str:
-    version = API_VERSION.match(prefix)
-    return version.group() if version else ""
+            stays, _ = split_prefix(prefix)
+            yield ir.PathRoute(prefix, stays, route)
 
 
 def _longest_first(path_route: ir.PathRoute) -> tuple[int, str]:

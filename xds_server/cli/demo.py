@@ -14,7 +14,13 @@ import click
 from xds_server.address import Address
 from xds_server.cli.options import option
 from xds_server.demo.envoy import EnvoyError, find_envoy
-from xds_server.demo.show import DemoFailedError, running_scene, say_what_to_try, show
+from xds_server.demo.show import (
+    DemoFailedError,
+    command_to_type,
+    running_scene,
+    say_what_to_try,
+    show,
+)
 from xds_server.demo.stack import LOOPBACK, free_address
 from xds_server.ext_proc.listen import ListenError
 from xds_server.listening import CannotListenError, check_free
@@ -57,7 +63,7 @@ async def _demo(keep: bool, port: int) -> None:
                 say_what_to_try(stack, click.echo)
                 await asyncio.Event().wait()
     click.echo("")
-    click.echo("That was all. To try it by hand: modelyard demo --keep")
+    click.echo(f"That was all. To try it by hand: {command_to_type()} demo --keep")
 
 
 def _stop_in_order_on_signals() -> None:

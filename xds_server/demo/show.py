@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -167,8 +170,13 @@ def say_what_to_try(stack: Stack, say: Say) -> None:
     say(f"     -H 'content-type: application/json' -d {body}")
     say(f"   curl http://{stack.gateway}/v1/models")
     say(f"   $EDITOR {stack.registry}    # move weights, add an alias, break it; ask again")
-    say(f"   modelyard explain {stack.registry} --model auto")
+    say(f"   {command_to_type()} explain {stack.registry} --model auto")
     say(f"   open http://{stack.ready.status_address}/ in a browser: what each Envoy runs")
+
+
+def command_to_type() -> str:
+    """Return how a user starts this program: by its name only where the shell would find it."""
+    return "modelyard" if shutil.which("modelyard") else os.path.relpath(sys.argv[0])
 
 
 async def _until(happened: Callable[[], bool], what: str) -> None:

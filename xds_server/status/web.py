@@ -9,7 +9,6 @@ import json
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from functools import partial
 from hashlib import sha256
 from importlib import resources
 from typing import Any
@@ -22,7 +21,9 @@ from xds_server.status.views import StatusView
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_dumps = partial(json.dumps, ensure_ascii=False)
+
+def _dumps(body: object) -> str:
+    return json.dumps(body, ensure_ascii=False) + "\n"  # so that a terminal's prompt starts a line
 
 
 def status_app(

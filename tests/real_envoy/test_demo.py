@@ -106,6 +106,8 @@ async def test_the_port_can_be_chosen():
 
     async with demo("--keep", environment={"MODELYARD_PORT": str(port)}) as running:
         line = await running.line_with("Envoy takes requests at")
+        running.process.terminate()
+        await running.ended()
 
     assert line.endswith(f"http://127.0.0.1:{port}")
 

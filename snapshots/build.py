@@ -29,8 +29,10 @@ class SnapshotBuilder:
     """
 
     def __init__(self) -> None:
-        self._last: dict[Hashable, Resource] = {}
-        self._now: dict[Hashable, Resource] = {}
+        self._last: dict[Hashable, tuple[Hashable, Resource]] = {}
+        """With the key of the build that made it: the equal key of a later one would keep much of
+        its intermediate representation alive, and the garbage collector busy."""
+        self._now: dict[Hashable, tuple[Hashable, Resource]] = {}
 
     def build(self, registry: Registry) -> Snapshot:
         """Return the snapshot that *registry* asks for; equal registries give equal snapshots."""
@@ -59,8 +61,9 @@ class SnapshotBuilder:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Resource:
-        resource = self._now.get(key) or self._last.get(key) or build(*args, **kwargs)
-        self._now[key] = resource
+        entry = self._now.get(key) or self._last.get(key) or (key, build(*args, **kwargs))
+        first_key, resource = entry
+        self._now[first_key] = entry
         return resource
 
     def _clusters(self, gateway: ir.Gateway) -> Iterator[Resource]:

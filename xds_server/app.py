@@ -106,7 +106,7 @@ class ControlPlane:
 
     def _ready(self, xds_address: Address, status_address: Address) -> Ready:
         served = self.publisher.served
-        models = len(served.registry.models) if served else 0
+        models = served.models if served else 0
         return Ready(xds_address, status_address, self.status().revision, models)
 
     @asynccontextmanager

@@ -18,7 +18,6 @@ from snapshots.consistency import InconsistentSnapshotError
 from snapshots.diff import diff
 from snapshots.registry.document import Document
 from snapshots.registry.loader import RegistryError, load_registry, place_of
-from snapshots.registry.schema import Registry
 from snapshots.snapshot import Snapshot
 from snapshots.warm_up import FirstCheck, WarmUp, keep_replaced_servers
 from xds_server.garbage import no_search
@@ -42,7 +41,7 @@ class Served:
     """The content that the published snapshot was built from."""
 
     text: bytes
-    registry: Registry
+    models: int
     loaded_at: datetime
 
 
@@ -68,15 +67,15 @@ class RegistryPublisher:
         if isinstance(content, ReadProblem):
             raise RefusedError(content.message)
         started = perf_counter()
-        registry, snapshot = await self._build(content)
-        self.served = Served(content, registry, datetime.now(UTC))
+        models, snapshot = await self._build(content)
+        self.served = Served(content, models, datetime.now(UTC))
         self._document = None
         self.error = None
         log.info(
             "registry.loaded",
             path=str(self.path),
             revision=snapshot.revision,
-            models=len(registry.models),
+            models=models,
             seconds=round(perf_counter() - started, 4),
         )
         changed = self._publish(snapshot)
@@ -114,7 +113,7 @@ class RegistryPublisher:
         if self._second_step:
             self._second_step.cancel()
 
-    async def _build(self, content: bytes) -> tuple[Registry, Snapshot]:
+    async def _build(self, content: bytes) -> tuple[int, Snapshot]:
         try:
             # In a thread, so that the streams are served while a large registry is built.
             with self._metrics.build_seconds.time():
@@ -127,10 +126,11 @@ class RegistryPublisher:
                 f"{self.path}: building failed: {type(error).__name__}: {error}"
             ) from error
 
-    def _build_now(self, content: bytes) -> tuple[Registry, Snapshot]:
+    def _build_now(self, content: bytes) -> tuple[int, Snapshot]:
+        """Return how many models there are, and the snapshot; the registry itself is let go."""
         with no_search():
             registry = load_registry(content, str(self.path))
-            return registry, self._builder.build(registry)
+            return len(registry.models), self._builder.build(registry)
 
     def _publish(self, snapshot: Snapshot) -> bool:
         """Publish *snapshot* unless it is the current one; tell whether it was."""

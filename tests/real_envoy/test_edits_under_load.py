@@ -135,12 +135,15 @@ async def test_a_restart_of_the_control_plane_loses_no_request_and_changes_nothi
         await load.answered(ANSWERS_BETWEEN)
         await deployed.converged()
         after = await changes(deployed)
+        sent = await responses(deployed)
         status = await deployed.status()
         await registry.change_weights()
         await registry.save()
 
     assert status["revision"] == revision
     assert after == before
+    # A delta client told what it has; a state-of-the-world client cannot.
+    assert sent == 0 if variant == "delta" else sent > 0
     assert_no_request_was_lost(load)
 
 
@@ -185,3 +188,10 @@ async def changes(deployed: Deployment) -> dict[str, int]:
         # A new stream brings the world anew, and scopes are counted without being compared.
         del counted["http.default.scoped_rds.models.config_reload"]
     return counted
+
+
+async def responses(deployed: Deployment) -> int:
+    """Return how many xDS responses the control plane has sent since it started."""
+    control_plane, _ = deployed.control_plane.running
+    samples = (sample for metric in control_plane.metrics.collect() for sample in metric.samples)
+    return sum(s.value for s in samples if s.name == "modelyard_xds_responses_total")

@@ -9,7 +9,6 @@ import pytest_asyncio
 
 from snapshots.resources.parts import RENAMING_BYTES
 from tests.support.deployment import Answer, Deployment, deployment
-from tests.support.model_server import Steps
 from xds_server.demo.stack import free_address
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
@@ -39,13 +38,10 @@ extraction: {max_body: 100000}
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def deployed(variant, tmp_path_factory):
     """Run a deployment with servers that are ill, slow, absent, and rude."""
-    steps = Steps()
-    servers = {"good": {}, "sick": {"healthy": False}, "slow": {"pace": steps}}
+    servers = {"good": {}, "sick": {"healthy": False}, "slow": {"latency_s": 600.0}}
     async with hanging_up() as rude:
         template = REGISTRY.replace("<refusing>", str(free_address())).replace("<hanging-up>", rude)
         folder = tmp_path_factory.mktemp("deployment")
-        # The health check of the slow server waits for a step.
-        steps.release()
         async with deployment(template, servers, folder, variant) as running:
             yield running
 
@@ -190,7 +186,7 @@ async def test_a_body_at_the_limit_passes_and_one_above_it_is_refused(
     frame = len(f'{{"model":"{name}","prompt":""}}')
     fits, too_large = (
         b'{"model":"%b","prompt":"%b"}' % (name.encode(), b"x" * (size - frame))
-        for size in (MAX_BODY_BYTES, MAX_BODY_BYTES + RENAMING_BYTES + 1)
+        for size in (MAX_BODY_BYTES, MAX_BODY_BYTES + 1)
     )
     good = await deployed.post(path, fits)
     bad = await deployed.post(path, too_large)

@@ -6,8 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 _ran_with_envoy: list[str] = []
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("modelyard", deadline=None)
+settings.load_profile("modelyard")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

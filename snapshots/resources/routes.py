@@ -15,6 +15,7 @@ from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.extensions.filters.http.buffer import v3 as buffer_v3
 from envoy_data_plane.envoy.extensions.filters.http.lua import v3 as lua_v3
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts_v3
+from envoy_data_plane.envoy.type import v3 as type_v3
 from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
 from envoy_data_plane.google.protobuf import Any
 
@@ -30,6 +31,7 @@ ENVOY_DIRECT_RESPONSE_LIMIT = 4096
 RETRY_ON = "connect-failure,refused-stream,reset-before-request"
 """Failures before a server saw the request: trying another one can do no harm."""
 RESPONSE_HEADERS = (names.POOL_HEADER, names.ENDPOINT_HEADER)
+MAX_INT64 = 2**63 - 1
 METHODS_WITH_BODY = "POST|PUT|PATCH"
 
 
@@ -61,6 +63,7 @@ def build_no_model_routes(gateway: ir.Gateway) -> route_v3.RouteConfiguration:
     """Return the routes of requests whose model is not known, or not needed."""
     model_list = build_model_list(gateway)
     routes = [
+        _too_large_route(gateway.extraction),
         _model_list_route(model_list),
         *(_path_route(path_route, gateway) for path_route in gateway.path_routes),
         _upload_route(),
@@ -177,6 +180,20 @@ def _model_list_route(model_list: str) -> route_v3.Route:
         match=route_v3.RouteMatch(path="/v1/models", headers=[_method("GET|HEAD")]),
         direct_response=_direct_response(200, model_list),
         response_headers_to_add=[set_header("content-type", "application/json")],
+        typed_per_filter_config=_without_extraction(),
+    )
+
+
+def _too_large_route(extraction: ir.Extraction) -> route_v3.Route:
+    """Return what a request matches that says itself that its body is too large.
+
+    Envoy's own limit is a little higher, as a body may grow when it is renamed.
+    """
+    above = type_v3.Int64Range(start=extraction.max_body_bytes + 1, end=MAX_INT64)
+    length = route_v3.HeaderMatcher(name="content-length", range_match=above)
+    return route_v3.Route(
+        match=route_v3.RouteMatch(prefix="/", headers=[length]),
+        direct_response=route_v3.DirectResponseAction(status=413),  # the local replies word it
         typed_per_filter_config=_without_extraction(),
     )
 

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
-from snapshots.resources.parts import RENAMING_BYTES
 from tests.support.deployment import Answer, Deployment, deployment
 from xds_server.demo.stack import free_address
 

@@ -13,16 +13,20 @@ def elsewhere(index: int) -> tuple[str, str]:
     return f"10.1.{high}.{low}:8000", f"10.2.{high}.{low}:8000"
 
 
-def crowd(models: int, servers: Servers = elsewhere, *, first_weight: int = 50) -> dict[str, list]:
+def crowd(
+    models: int, servers: Servers = elsewhere, *, first_weight: int = 50, more: str = ""
+) -> dict[str, list[str]]:
     """Return lines by section of *models* models, each with a pool of its own.
 
     Each model splits its requests between its own pool and the next one, both of which rewrite the
-    model's name. *first_weight* is the weight of the first model's own pool.
+    model's name. *first_weight* is the weight of the first model's own pool; *more* is written into
+    every pool.
     """
     pools, lines = [], []
     for index in range(models):
         addresses = ", ".join(servers(index))
-        pools.append(f"  pool-{index:05}: {{endpoints: [{addresses}], model: org/model-{index}}}")
+        entries = f"endpoints: [{addresses}], model: org/model-{index}{more}"
+        pools.append(f"  pool-{index:05}: {{{entries}}}")
         weight = first_weight if index == 0 else 50
         split = {f"pool-{index:05}": weight, f"pool-{(index + 1) % models:05}": 50}
         lines.append(f"  model-{index:05}: {{split: {_flow(split)}}}")

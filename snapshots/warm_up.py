@@ -73,12 +73,23 @@ def _unions(
         replaced = before.resources.get(name)
         if replaced is None or replaced.version == resource.version:
             continue
-        cluster = Cluster.FromString(new.types[CLUSTER].resources[name].body)
+        path = _checked_path(name, new, old)
         was, now = _without(_assignment(replaced), unchecked), _assignment(resource)
-        if cluster.health_checks and _are_disjoint(was, now):
-            path = cluster.health_checks[0].http_health_check.path
+        if path and _are_disjoint(was, now):
             checks.update(FirstCheck(host, port, path) for host, port in _addresses(now))
             yield _union(resource, now, was)
+
+
+def _checked_path(cluster_name: str, *nodes: NodeSnapshot) -> str:
+    """Return the path of the health check of a cluster in the first of *nodes* that has one.
+
+    An edit that switches it off makes a new cluster, and the old one is used until that is warm.
+    """
+    for node in nodes:
+        cluster = Cluster.FromString(node.types[CLUSTER].resources[cluster_name].body)
+        if cluster.health_checks:
+            return str(cluster.health_checks[0].http_health_check.path)
+    return ""
 
 
 def _with_endpoints(node: NodeSnapshot, changed: list[Resource]) -> NodeSnapshot:

@@ -115,9 +115,6 @@ def test_the_second_step_is_what_was_asked_for():
             id="nothing is checked",
         ),
         pytest.param(
-            serving(A), serving(B, options=", health_check: false"), id="no longer checked"
-        ),
-        pytest.param(
             serving("a.example.com:1"), serving("b.example.com:1"), id="resolved by Envoy"
         ),
         pytest.param(serving(A), serving("b.example.com:1"), id="resolved from now on"),
@@ -128,6 +125,13 @@ def test_the_second_step_is_what_was_asked_for():
 )
 def test_an_edit_that_leaves_no_pool_with_unchecked_servers_only_has_no_step(old, new):
     assert keep_replaced_servers(old, new) is None
+
+
+def test_servers_that_are_no_longer_checked_wait_for_the_cluster_that_was():
+    """Until the cluster without the check is warm, Envoy uses the one with it."""
+    found = step(serving(A), serving(B, options=", health_check: false"))
+
+    assert [check.path for check in found.first_checks] == ["/health"]
 
 
 def test_a_pool_that_gets_its_first_servers_or_loses_its_last_has_no_step():

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from statistics import median
 
-from tests.benchmarks.figures import grouped, milliseconds, percentile
+from tests.benchmarks.figures import cpu_s, grouped, milliseconds, percentile
 from tests.benchmarks.registries import crowd, registry
 from tests.benchmarks.report import Section, Table, Target
 from tests.benchmarks.stack import Stack, Upstreams, running_stack
@@ -22,7 +22,8 @@ file is renamed over it), each time with that model's `pool` changed to the othe
 that are in use. p50, p99 and longest: from before the first byte is written to the last byte of the
 first answer by the new pool. *Noticed*: until the control plane begins to parse the new content.
 *Built*: parsing, checking, building. *Applied*: from the publication to that first answer. *ACK*:
-mean time from the publication until the control plane has Envoy's ACK."""
+mean time from the publication until the control plane has Envoy's ACK. *CPU*: mean time that the
+control plane was on a processor for an edit, which no other process can lengthen much."""
 
 NEW_POOL = """\
 The same with a pool that Envoy has never seen: each edit adds one and removes the last one. Envoy
@@ -45,6 +46,7 @@ class Edits:
     built: list[float] = field(default_factory=list)
     applied: list[float] = field(default_factory=list)
     ack_s: float = 0.0
+    cpu_s: float = 0.0
     requests: int = 0
     failures: int = 0
 
@@ -112,6 +114,7 @@ def _registry(models: int, upstreams: Upstreams, pool: str, *more_pools: str) ->
 
 async def _measure(stack: Stack, edits: Edits, texts: Iterable[tuple[str, str]]) -> Edits:
     plane = stack.control_plane
+    spent_before_s = cpu_s(plane.serving.process.pid)
     async with _probing(stack) as load:
         for pool, text in texts:
             revision = (await plane.status())["revision"]
@@ -127,6 +130,7 @@ async def _measure(stack: Stack, edits: Edits, texts: Iterable[tuple[str, str]])
             edits.built.append(built_s)
             edits.noticed.append(seen[0].at_s - built_s - saved_s)
             edits.applied.append(answered_s - seen[0].at_s)
+    edits.cpu_s = (cpu_s(plane.serving.process.pid) - spent_before_s) / len(edits.total)
     edits.ack_s = await _mean_convergence_s(stack)
     edits.requests, edits.failures = load.report.requests, load.report.failures
     return edits
@@ -156,7 +160,7 @@ async def _mean_convergence_s(stack: Stack) -> float:
 def _table(runs: list[Edits], caption: str = "In milliseconds; the columns after p99 are medians:"):
     header = (
         *("models", "variant", "edits", "p50", "p99", "longest"),
-        *("noticed", "built", "applied", "ACK", "requests", "failed"),
+        *("noticed", "built", "applied", "ACK", "CPU", "requests", "failed"),
     )
     return Table(header, [_row(one) for one in runs], caption)
 
@@ -173,6 +177,7 @@ def _row(one: Edits) -> tuple[str, ...]:
         milliseconds(median(one.built)),
         milliseconds(median(one.applied)),
         milliseconds(one.ack_s),
+        milliseconds(one.cpu_s),
         grouped(one.requests),
         grouped(one.failures),
     )

@@ -25,7 +25,7 @@ from xds_server.bootstrap import Bootstrap, UnixPath, Variant, render_bootstrap
 from xds_server.demo.envoy import Envoy, running_envoy
 from xds_server.demo.stack import free_address
 
-SETTLE_TIMEOUT_S = 120.0
+SETTLE_TIMEOUT_S = 60.0
 LOOK_AGAIN_S = 0.005
 
 
@@ -69,13 +69,15 @@ class ControlPlane:
 
     async def converged(self, *, after: str = "", nodes: int = 1) -> str:
         """Wait until *nodes* nodes run a revision other than *after*; return that revision."""
-        async with asyncio.timeout(SETTLE_TIMEOUT_S):
-            while True:
-                status = await self.status()
-                running = [node for node in status["nodes"] if node["converged"]]
-                if status["revision"] != after and len(running) >= nodes:
-                    return status["revision"]
-                await asyncio.sleep(LOOK_AGAIN_S)
+        status: dict[str, Any] = {}
+        try:
+            async with asyncio.timeout(SETTLE_TIMEOUT_S):
+                while not _is_run(status, after, nodes):
+                    await asyncio.sleep(LOOK_AGAIN_S if status else 0)
+                    status = await self.status()
+        except TimeoutError:
+            raise AssertionError(f"not converged: {status}, {self.events[-5:]}") from None
+        return status["revision"]
 
     def happened(self, name: str) -> list[Event]:
         """Return the events called *name*."""
@@ -93,6 +95,12 @@ class ControlPlane:
             logged = json.loads(line)
             at_s = datetime.fromisoformat(logged.pop("timestamp")).timestamp()
             self.events.append(Event(at_s, logged.pop("event"), logged))
+
+
+def _is_run(status: dict[str, Any], after: str, nodes: int) -> bool:
+    if not status or status["revision"] == after:
+        return False
+    return sum(node["converged"] for node in status["nodes"]) >= nodes
 
 
 @asynccontextmanager

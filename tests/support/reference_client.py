@@ -56,6 +56,10 @@ class ReferenceClient:
     version: dict[TypeUrl, str] = field(default_factory=dict)
     """`version_info` of the last good response, also if its ACK is withheld."""
     withheld_acks: list = field(default_factory=list)
+    works: set[str] = field(default_factory=set)
+    """Routes that have worked since they were told."""
+    broken: set[str] = field(default_factory=set)
+    """Routes that have worked, and now lead to a cluster that is not there."""
     is_initialized: bool = False
     """Whether clusters and endpoints came once; listeners and scopes are asked for after that."""
     withholds_first: bool = False
@@ -113,6 +117,7 @@ class ReferenceClient:
             self.apply(response, {r.name: r for r in response.resources if r not in bad})
         self.warm(response)
         self.follow()
+        self.note_what_works()
         error = None
         if bad:
             error = "bad: " + ", ".join(r.name for r in bad if self.temper.names_culprits)
@@ -160,13 +165,12 @@ class ReferenceClient:
                 self.warming.add(name)
             self.held[type_url][name] = new
 
-    def broken_routes(self) -> set[str]:
-        """Return the routes that lead to a cluster that is not there."""
-        return {
-            name
-            for name, route in self.held[ROUTE].items()
-            if not clusters_of(route) <= self.held[CLUSTER].keys()
-        }
+    def note_what_works(self) -> None:
+        """Remember which routes lead to clusters that are there, and which stopped to do so."""
+        routes, clusters = self.held[ROUTE], self.held[CLUSTER].keys()
+        works = {name for name, route in routes.items() if clusters_of(route) <= clusters}
+        self.broken = (self.works & routes.keys()) - works
+        self.works = works | self.broken
 
     def open(self, type_url: TypeUrl, names: tuple[str, ...]) -> None:
         raise NotImplementedError

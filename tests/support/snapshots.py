@@ -20,7 +20,7 @@ def resource(type_url: TypeUrl, name: str, body: bytes, origin: tuple[str, ...] 
 
 def cluster(name: str, content: str = "1", origin: tuple[str, ...] = ()) -> Resource:
     """Return a cluster whose content differs by *content*."""
-    message = cluster_pb2.Cluster(name=name, alt_stat_name=content)
+    message = cluster_pb2.Cluster(name=name, alt_stat_name=content, type=cluster_pb2.Cluster.EDS)
     return resource(CLUSTER, name, message.SerializeToString(), origin)
 
 

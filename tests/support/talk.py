@@ -20,7 +20,8 @@ from xds_server.protocol.events import (
     SotwRequest,
     SotwResponse,
 )
-from xds_server.protocol.quarantine import Quarantine, RefusalKey, refusal_key
+from xds_server.protocol.fallback import RefusalKey, refusal_key
+from xds_server.protocol.quarantine import Quarantine
 from xds_server.protocol.session import Session
 from xds_server.protocol.sotw import SotwSession
 

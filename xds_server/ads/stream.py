@@ -22,7 +22,8 @@ from xds_server.ads.metrics import AdsMetrics
 from xds_server.fleet import Fleet, Node
 from xds_server.protocol.archive import Archive
 from xds_server.protocol.events import DeltaResponse, Received, SotwResponse, Verdict
-from xds_server.protocol.quarantine import Quarantine, RefusalKey, refusal_key
+from xds_server.protocol.fallback import RefusalKey, refusal_key
+from xds_server.protocol.quarantine import Quarantine
 from xds_server.store import Published, SnapshotStore
 
 log = structlog.get_logger()

@@ -9,21 +9,28 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 
+from snapshots.consistency import references
 from snapshots.snapshot import NodeSnapshot, Resource, TypeSnapshot
-from snapshots.type_urls import CLUSTER, ENDPOINT, ROUTE, SCOPED_ROUTE, TypeUrl
+from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, TypeUrl
+from xds_server.protocol.events import Served
+
+RefusalKey = tuple[TypeUrl, str, str]
+"""Type, name and version of a resource."""
 
 Accepted = Mapping[tuple[TypeUrl, str], dict[str, Resource]]
 """Accepted versions by type and name, oldest first."""
 
 
+def refusal_key(resource: Resource) -> RefusalKey:
+    """Return what identifies *resource* in the quarantine."""
+    return (resource.type_url, resource.name, resource.version)
+
+
 class Fallback:
-    """Replace what is refused in *desired* by what was *accepted*, or withhold it."""
+    """Replaces what was *refused* of *desired* by what was *accepted*, or withholds it."""
 
     def __init__(
-        self,
-        desired: NodeSnapshot,
-        accepted: Accepted,
-        refused: AbstractSet[tuple[TypeUrl, str, str]],
+        self, desired: NodeSnapshot, accepted: Accepted, refused: AbstractSet[RefusalKey]
     ) -> None:
         self._desired = desired
         self._accepted = accepted
@@ -31,71 +38,77 @@ class Fallback:
         self._types: dict[TypeUrl, dict[str, Resource]] = {}
         self._withheld: dict[TypeUrl, set[str]] = {}
 
-    def replace(self, key: tuple[TypeUrl, str, str], *, or_withhold: bool) -> None:
-        """Put an accepted version in the place of *key*; without one, withhold it if asked to."""
-        type_url, name, _version = key
-        older = self._last_accepted(type_url, name, lambda _resource: True)
-        if older is not None or or_withhold:
-            self._put(type_url, name, older)
-
-    def close(self) -> None:
-        """Hold back what needs a withheld resource, and keep what older versions need."""
-        for name in sorted(self._withheld.get(ENDPOINT, ())):
-            # A cluster that never had endpoints would warm until Envoy gives up.
-            if name in self._resources(CLUSTER):
-                self._put(CLUSTER, name, None)
-        self._hold_back(ROUTE, without=CLUSTER)
-        self._hold_back(SCOPED_ROUTE, without=ROUTE)
-        self._keep_clusters_of_older_routes()
-
-    def snapshot(self) -> NodeSnapshot:
-        """Return what is served."""
+    def served(self, own: AbstractSet[RefusalKey]) -> Served:
+        """Return what is served to a client that itself refused *own*."""
+        self._replace(ENDPOINT, lambda _resource: True)
+        # A cluster that never had endpoints would warm until Envoy gives up.
+        self._replace(CLUSTER, self._has_what_it_needs)
+        self._replace(ROUTE, self._has_its_clusters)
+        self._replace(SCOPED_ROUTE, self._has_its_route)
+        self._replace_listeners(own)
+        self._restore_clusters()
         types = dict(self._desired.types)
-        for type_url, resources in self._types.items():
-            types[type_url] = TypeSnapshot.of(resources.values())
-        return NodeSnapshot.of(self._desired.gateway, types)
+        types.update({url: TypeSnapshot.of(rs.values()) for url, rs in self._types.items()})
+        withheld = {url: frozenset(names) for url, names in self._withheld.items()}
+        return Served(NodeSnapshot.of(self._desired.gateway, types), MappingProxyType(withheld))
 
-    def withheld(self) -> Mapping[TypeUrl, frozenset[str]]:
-        """Return the names about which nothing is said."""
-        return MappingProxyType(
-            {url: frozenset(names) for url, names in self._withheld.items() if names}
-        )
-
-    def _hold_back(self, type_url: TypeUrl, *, without: TypeUrl) -> None:
-        lost = [reference(name) for name in sorted(self._withheld.get(without, ()))]
-        if not lost:
-            return
-
-        def works(resource: Resource) -> bool:
-            return not any(name in resource.body for name in lost)
-
-        for name, resource in list(self._resources(type_url).items()):
-            if not works(resource):
+    def _replace(self, type_url: TypeUrl, works: Callable[[Resource], bool]) -> None:
+        """Replace what was refused, and what needs something that is withheld."""
+        for name, resource in self._desired.types[type_url].resources.items():
+            if refusal_key(resource) in self._refused or not self._has_what_it_needs(resource):
                 self._put(type_url, name, self._last_accepted(type_url, name, works))
 
-    def _keep_clusters_of_older_routes(self) -> None:
-        desired = self._desired.types[ROUTE].resources
-        older = [r for n, r in self._types.get(ROUTE, {}).items() if r is not desired.get(n)]
-        for type_url, name in self._accepted if older else ():
-            if type_url != CLUSTER or name in self._resources(CLUSTER):
-                continue
-            if name not in self._withheld.get(CLUSTER, ()) and any(
-                reference(name) in route.body for route in older
-            ):
-                self._restore(name)
+    def _replace_listeners(self, own: AbstractSet[RefusalKey]) -> None:
+        """Replace refused listeners, but let every stream try once what has no older version.
 
-    def _restore(self, name: str) -> None:
-        for type_url in (CLUSTER, ENDPOINT):
-            resource = self._last_accepted(type_url, name, lambda _resource: True)
-            if resource is not None:
-                self._mutable(type_url).setdefault(name, resource)
+        Whether a listener can be had depends on the host, such as on a port in use.
+        """
+        for name, resource in self._desired.types[LISTENER].resources.items():
+            key = refusal_key(resource)
+            if key in self._refused:
+                older = self._last_accepted(LISTENER, name, lambda _resource: True)
+                if older is not None or key in own:
+                    self._put(LISTENER, name, older)
+
+    def _has_what_it_needs(self, resource: Resource) -> bool:
+        return not any(
+            name in self._withheld.get(type_url, ()) for type_url, name in references(resource)
+        )
+
+    def _has_its_clusters(self, route: Resource) -> bool:
+        served = self._resources(CLUSTER)
+        return all(name in served or self._older_cluster(name) for _, name in references(route))
+
+    def _has_its_route(self, scope: Resource) -> bool:
+        served = self._resources(ROUTE)
+        return all(name in served for _, name in references(scope))
+
+    def _older_cluster(self, name: str) -> tuple[Resource, ...]:
+        """Return the cluster *name* and its endpoints as last accepted; empty if not whole."""
+        cluster = self._last_accepted(CLUSTER, name, lambda _resource: True)
+        if cluster is None:
+            return ()
+        parts = [self._last_accepted(url, n, lambda _r: True) for url, n in references(cluster)]
+        found = [part for part in parts if part is not None]
+        return (cluster, *found) if len(found) == len(parts) else ()
+
+    def _restore_clusters(self) -> None:
+        """Serve the clusters, gone by now, that the older versions of routes lead to."""
+        desired = self._desired.types[ROUTE].resources
+        for name, route in self._types.get(ROUTE, {}).items():
+            if route is desired.get(name):
+                continue
+            for _, cluster in references(route):
+                if cluster not in self._resources(CLUSTER):
+                    for part in self._older_cluster(cluster):
+                        self._mutable(part.type_url)[part.name] = part
 
     def _last_accepted(
         self, type_url: TypeUrl, name: str, works: Callable[[Resource], bool]
     ) -> Resource | None:
         versions = self._accepted.get((type_url, name)) or {}
-        for version, resource in reversed(versions.items()):
-            if (type_url, name, version) not in self._refused and works(resource):
+        for resource in reversed(versions.values()):
+            if refusal_key(resource) not in self._refused and works(resource):
                 return resource
         return None
 
@@ -116,18 +129,3 @@ class Fallback:
         if type_url in self._types:
             return self._types[type_url]
         return self._desired.types[type_url].resources
-
-
-def reference(name: str) -> bytes:
-    """Return how a message that names *name* in some field holds it: length, then bytes.
-
-    A body that does not contain this does not name it.
-    """
-    encoded = name.encode()
-    length = len(encoded)
-    prefix = bytearray()
-    while length > 0x7F:  # noqa: PLR2004 - seven bits per byte of a protobuf varint
-        prefix.append(length & 0x7F | 0x80)
-        length >>= 7
-    prefix.append(length)
-    return bytes(prefix) + encoded

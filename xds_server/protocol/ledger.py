@@ -240,10 +240,14 @@ class Ledger:
         self.touch(r.name for r in sent.resources)
         self.touch(sent.removed)
 
-    def unanswered(self) -> set[str]:
-        """Return what was sent, new or changed, and neither taken nor refused so far."""
-        sent = (r for response in self.outstanding.values() for r in response.resources)
-        return {resource.name for resource in sent if self.differs(resource)}
+    def is_on_its_way(self, name: str) -> bool:
+        """Return whether *name* was sent and is neither taken nor refused so far."""
+        return name in self._on_the_way
+
+    def is_settled(self, name: str) -> bool:
+        """Return whether the client has taken, or refused, what it should hold under *name*."""
+        wanted = self.wanted(name)
+        return wanted is None or self.is_refused(wanted) or not self.differs(wanted)
 
     def stands_refused(self) -> bool:
         """Return whether something that the client should hold is refused."""

@@ -13,21 +13,14 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from snapshots.consistency import references
 from snapshots.snapshot import NodeSnapshot, Resource
-from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE, TypeUrl
+from snapshots.type_urls import CLUSTER, ENDPOINT, PUSH_ORDER, ROUTE, TypeUrl
 from xds_server.protocol.events import Served
-from xds_server.protocol.fallback import Fallback, reference
+from xds_server.protocol.fallback import Fallback, RefusalKey, refusal_key
 
 MAX_GATEWAYS = 1024
 VERSIONS_REMEMBERED = 3
-
-RefusalKey = tuple[TypeUrl, str, str]
-"""Type, name and version of a resource."""
-
-
-def refusal_key(resource: Resource) -> RefusalKey:
-    """Return what identifies *resource* in the quarantine."""
-    return (resource.type_url, resource.name, resource.version)
 
 
 @dataclass(slots=True)
@@ -112,9 +105,10 @@ class Quarantine:
                 kept[url, name] = versions
             else:
                 gone.append((url, name))
-        routes = [r.body for (url, _), rs in kept.items() if url == ROUTE for r in rs.values()]
+        routes = (r for (url, _), rs in kept.items() if url == ROUTE for r in rs.values())
+        clusters = {name for route in routes for _, name in references(route)}
         for url, name in gone:
-            if url in (CLUSTER, ENDPOINT) and any(reference(name) in body for body in routes):
+            if url in (CLUSTER, ENDPOINT) and name in clusters:
                 kept[url, name] = record.accepted[url, name]
         record.accepted = kept
         current = [g.desired for g in self._gateways.values() if g is not record] + [desired]
@@ -131,17 +125,11 @@ class Quarantine:
         refused: AbstractSet[RefusalKey],
         own: frozenset[RefusalKey] = frozenset(),
     ) -> Served:
-        present = sorted(key for key in refused if _has(record.desired, key))
+        present = {key for key in refused if _has(record.desired, key)}
         if not present:
             return Served(record.desired)
-        self._disputed.update(present)
-        fallback = Fallback(record.desired, record.accepted, refused)
-        for key in present:
-            # Whether a listener can be had depends on the host, such as on a port in use: with
-            # nothing to fall back to, every stream may try it once.
-            fallback.replace(key, or_withhold=key[0] != LISTENER or key in own)
-        fallback.close()
-        return Served(fallback.snapshot(), fallback.withheld())
+        self._disputed |= present
+        return Fallback(record.desired, record.accepted, refused).served(own)
 
 
 def _remember(record: _Gateway, resource: Resource) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from collections.abc import Set as AbstractSet
 from typing import Generic, TypeVar
 
 from snapshots.consistency import references
@@ -132,34 +131,36 @@ class Session(ABC, Generic[ResponseT]):
 
     def _sendable(self, ledger: Ledger) -> Iterator[Resource]:
         """Yield the changes of *ledger* that lead to no cluster which is not ready."""
-        if ledger.type_url in NEVER_WAIT:
-            yield from ledger.changes.values()
-        else:
-            unready = self._unready_clusters()
-            yield from (r for r in ledger.changes.values() if not self._leads_to(r, unready))
+        if ledger.type_url in NEVER_WAIT or ledger.type_url not in PUSH_ORDER:
+            return iter(ledger.changes.values())
+        if ledger.type_url == LISTENER:  # its scopes may lead anywhere
+            return iter(ledger.changes.values() if self._all_clusters_are_ready() else ())
+        return (resource for resource in ledger.changes.values() if self._is_ready(resource))
 
-    def _leads_to(self, resource: Resource, clusters: AbstractSet[str]) -> bool:
-        """Return whether requests can get to any of *clusters* by *resource*."""
-        if not clusters or self._served is None:
-            return False
-        if resource.type_url == LISTENER:
-            return True  # its scopes may lead anywhere
-        types = self._served.snapshot.types
+    def _is_ready(self, resource: Resource) -> bool:
+        """Return whether the client has all clusters that requests can get to by *resource*."""
         for type_url, name in references(resource):
-            if type_url == CLUSTER and name in clusters:
-                return True
-            referred = types[type_url].resources.get(name)
-            if type_url == ROUTE and referred and self._leads_to(referred, clusters):
-                return True
-        return False
+            if type_url == CLUSTER and not self._cluster_is_ready(name):
+                return False
+            if type_url == ROUTE and self._served is not None:
+                route = self._served.snapshot.types[ROUTE].resources.get(name)
+                if route is not None and not self._is_ready(route):
+                    return False
+        return True
 
-    def _unready_clusters(self) -> AbstractSet[str]:
-        """Return the clusters that the client does not use yet as it should."""
-        unready = set(self._awaiting_endpoints)
-        for type_url in (CLUSTER, ENDPOINT):
-            if (ledger := self._ledgers.get(type_url)) is not None:
-                unready |= ledger.changes.keys() | ledger.unanswered()
-        return unready
+    def _cluster_is_ready(self, name: str) -> bool:
+        clusters, endpoints = self._ledgers.get(CLUSTER), self._ledgers.get(ENDPOINT)
+        if clusters is not None and not clusters.is_settled(name):
+            return False
+        if endpoints is None:
+            return True
+        on_its_way = endpoints.is_on_its_way(name) or name in self._awaiting_endpoints
+        return endpoints.is_settled(name) and not on_its_way
+
+    def _all_clusters_are_ready(self) -> bool:
+        ledgers = (self._ledgers.get(type_url) for type_url in NEVER_WAIT)
+        busy = any(ledger.outstanding or ledger.unsent for ledger in ledgers if ledger)
+        return not busy and not self._awaiting_endpoints
 
     def _open(self, type_url: TypeUrl) -> Ledger:
         ledger = self._ledgers[type_url] = Ledger(type_url)

@@ -159,7 +159,7 @@ class Fleet(RuleBasedStateMachine):
 
     @initialize(
         delta=st.builds(Temper, st.booleans(), st.booleans(), st.booleans()),
-        sotw=st.builds(Temper, st.just(True), st.booleans(), st.booleans()),
+        sotw=st.builds(Temper, st.booleans(), st.booleans(), st.booleans()),
     )
     def begin(self, delta, sotw):
         self.quarantine, self.archive = Quarantine(), Archive()

@@ -109,13 +109,34 @@ def test_the_others_of_a_refused_response_are_sent_again():
     assert talk.told_one().resources == (cluster("b", "2"),)
 
 
-def test_a_nack_that_names_nothing_refuses_all_that_was_new():
-    talk = started(cluster("a"), cluster("b"))
+def test_a_nack_that_names_nothing_starts_a_search_for_the_culprit():
+    talk = started(*(cluster(name) for name in "abcd"), cluster("e", "bad"))
     talk.subscribe(CLUSTER)
+    all_of_them = talk.told_one()
+    assert talk.nack(all_of_them, "something is wrong").refused == ()
 
-    received = talk.nack(talk.told_one(), "something is wrong")
+    groups = talk.told()
+    assert [names(response.resources) for response in groups] == [["a", "b"], ["c", "d"], ["e"]]
+    for response in groups[:2]:
+        talk.ack(response)
+    received = talk.nack(groups[2], "something is wrong")
 
-    assert names(received.refused) == ["a", "b"]
+    assert names(received.refused) == ["e"]
+    assert talk.told() == []
+
+
+def test_a_search_goes_on_until_one_is_refused_by_itself():
+    talk = started(*(cluster(name) for name in "abc"), cluster("d", "bad"))
+    talk.subscribe(CLUSTER)
+    talk.nack(talk.told_one())
+    good, bad = talk.told()
+    talk.ack(good)
+    talk.nack(bad)
+
+    groups = talk.told()
+    assert [names(response.resources) for response in groups] == [["c"], ["d"]]
+    talk.ack(groups[0])
+    assert names(talk.nack(groups[1]).refused) == ["d"]
     assert talk.told() == []
 
 

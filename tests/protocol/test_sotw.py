@@ -448,19 +448,37 @@ def test_what_a_client_may_hold_is_not_taken_away_because_the_new_version_was_re
     assert names(talk.told_one().resources) == ["a", "b"]
 
 
-def test_what_a_client_may_have_applied_of_a_refused_response_is_not_taken_away():
-    """It did not say which of the two is bad, and may live on the other one."""
-    talk = started(cluster("a"), cluster("b", "bad"))
+def test_a_nack_that_names_nothing_starts_a_search_for_the_culprit():
+    """Envoy does not always name it. What was held stays in every response."""
+    talk = started(cluster("a"), cluster("h"))
     talk.subscribe(CLUSTER)
+    talk.settle()
+    talk.publish(cluster("a", "2"), cluster("b"), cluster("c", "bad"), cluster("h"))
+    assert talk.nack(talk.told_one(), "something is wrong").refused == ()
 
-    talk.nack(talk.told_one(), "something is wrong")
-    talk.publish(cluster("a"), cluster("b", "good"))
+    first = talk.told_one()
+    assert first.resources == (cluster("a", "2"), cluster("h"))
+    talk.ack(first)
 
+    second = talk.told_one()
+    assert second.resources == (cluster("a", "2"), cluster("b"), cluster("h"))
+    talk.ack(second)
+
+    third = talk.told_one()
+    assert names(third.resources) == ["a", "b", "c", "h"]
+    assert names(talk.nack(third, "something is wrong").refused) == ["c"]
     assert talk.told() == []
 
-    talk.publish(cluster("a", "2"), cluster("b", "good"))
 
-    assert names(talk.told_one().resources) == ["a", "b"]
+def test_no_search_takes_away_what_a_client_may_hold():
+    talk = started(cluster("a"), cluster("b", "bad"))
+    talk.version[CLUSTER] = "of another control plane"
+    talk.subscribe(CLUSTER)
+
+    received = talk.nack(talk.told_one(), "something is wrong")
+
+    assert names(received.refused) == ["a", "b"]
+    assert talk.told() == []
 
 
 def test_an_unknown_type_is_answered_empty_and_harms_no_other():

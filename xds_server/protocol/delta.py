@@ -14,12 +14,15 @@ from snapshots.snapshot import Resource
 from snapshots.type_urls import ENDPOINT, FULL_STATE_TYPES, ROUTE, TypeUrl
 from xds_server.protocol.batch import MAX_REMOVED_NAMES, batch
 from xds_server.protocol.events import DeltaRequest, DeltaResponse, Received, Verdict
-from xds_server.protocol.ledger import Due, Ledger, holdings
+from xds_server.protocol.ledger import Due, Ledger
 from xds_server.protocol.session import Session, takes_over
 from xds_server.protocol.subscription import WILDCARD
 
 WINDOW = {ROUTE: 100}
 DEFAULT_WINDOW = 16
+
+UNKNOWN = b""
+"""The body of a resource of which the client told only the version."""
 
 
 class DeltaSession(Session[DeltaResponse]):
@@ -50,8 +53,11 @@ class DeltaSession(Session[DeltaResponse]):
             if not legacy:
                 ledger.due = Due.AT_ONCE
         ledger.subscription.add(names)
-        held = holdings(request.type_url, request.initial_resource_versions)
-        ledger.held = {n: r for n, r in held.items() if ledger.subscription.wants(n)}
+        ledger.held = {
+            name: Resource(request.type_url, name, UNKNOWN, version)
+            for name, version in request.initial_resource_versions.items()
+            if ledger.subscription.wants(name)
+        }
         ledger.touch(ledger.held)
         ledger.subscribed(names, resend=False)
         if ledger.held:
@@ -97,14 +103,14 @@ class DeltaSession(Session[DeltaResponse]):
         if ledger.absent:
             return self._response(ledger, (), tuple(islice(ledger.absent, MAX_REMOVED_NAMES)))
         if ledger.due is Due.AT_ONCE:
-            return self._response(ledger, batch(ledger.type_url, ledger.changes.values()), ())
-        resources = batch(ledger.type_url, ledger.replies())
+            return self._response(ledger, self._batch(ledger, ledger.changes.values()), ())
+        resources = self._batch(ledger, ledger.replies())
         return self._response(ledger, resources, ()) if resources else None
 
     @override
     def _change(self, ledger: Ledger) -> DeltaResponse | None:
         removed = tuple(ledger.removals) if takes_over(ledger) else ()
-        resources = batch(ledger.type_url, self._sendable(ledger))
+        resources = self._batch(ledger, self._sendable(ledger))
         if ledger.changes and not resources:
             return None
         return self._response(ledger, resources, removed)
@@ -116,6 +122,9 @@ class DeltaSession(Session[DeltaResponse]):
     @override
     def _removal(self, ledger: Ledger) -> DeltaResponse:
         return self._response(ledger, (), tuple(islice(ledger.removals, MAX_REMOVED_NAMES)))
+
+    def _batch(self, ledger: Ledger, resources: Iterable[Resource]) -> tuple[Resource, ...]:
+        return batch(ledger.type_url, ledger.suspects.together(resources))
 
     def _response(
         self, ledger: Ledger, resources: tuple[Resource, ...], removed: tuple[str, ...]

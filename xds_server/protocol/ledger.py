@@ -5,7 +5,7 @@ Knows nothing of other types (`ordering.py`) nor of messages (`sotw.py`, `delta.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -14,6 +14,7 @@ from snapshots.type_urls import ENDPOINT, FULL_STATE_TYPES, TypeUrl
 from xds_server.protocol.changes import changed_names
 from xds_server.protocol.refusal import named_in
 from xds_server.protocol.subscription import WILDCARD, Subscription
+from xds_server.protocol.suspects import Suspects
 
 NOTHING = TypeSnapshot.of(())
 
@@ -65,6 +66,7 @@ class Ledger:
         """Names about which nothing is said: the client keeps what it holds under them."""
         self.promised: dict[str, Resource] = {}
         """What is sent under a wanted name even if the target has lost it in the meantime."""
+        self.suspects = Suspects()
         self.due = Due.NO
         self._on_the_way: set[str] = set()
         self._resend: set[str] = set()
@@ -96,9 +98,13 @@ class Ledger:
         """Return whether the client may have something under *name*."""
         return name in self.held or name in self._uncertain
 
-    def may_be_held(self) -> dict[str, Resource]:
-        """Return all that the client may hold, by name, as far as it is known."""
-        return {**self._uncertain, **self.held}
+    def next_changes(self) -> Iterator[Resource]:
+        """Return the changes that may travel in one response."""
+        return self.suspects.together(self.changes.values())
+
+    def names_held(self) -> set[str]:
+        """Return all names for which `may_hold`."""
+        return self._uncertain.keys() | self.held.keys()
 
     def offer(self, target: TypeSnapshot, withheld: frozenset[str]) -> None:
         """Aim at *target* from now on, and say nothing of the *withheld* names."""
@@ -117,6 +123,7 @@ class Ledger:
             wanted = self.wanted(name)
             if wanted is None and name not in self.withheld:
                 self._refused.pop(name, None)
+                self.suspects.clear(name)
             if name not in self._on_the_way:
                 self._sort(name, wanted)
 
@@ -159,6 +166,7 @@ class Ledger:
             self._set_held(name, None)
             self.awaited.pop(name, None)
             self._resend.discard(name)
+            self.suspects.clear(name)
         self.touch(gone)
 
     def forget(self, name: str) -> None:
@@ -193,6 +201,9 @@ class Ledger:
         """Record that the client took the response *nonce*; return what it holds by that."""
         sent = self._answered(nonce)
         for resource in sent.resources:
+            wanted = self.wanted(resource.name)
+            if wanted is not None and wanted.version == resource.version:
+                self.suspects.clear(resource.name)
             if self.subscription.wants(resource.name):
                 self._set_held(resource.name, resource)
         for name in sent.removed:
@@ -200,28 +211,49 @@ class Ledger:
         self._touch_answered(sent)
         return sent.resources
 
-    def nacked(self, nonce: str, error_detail: str) -> tuple[Resource, ...]:
+    def nacked(self, nonce: str, error_detail: str, *, search: bool = True) -> tuple[Resource, ...]:
         """Record that the client refused the response *nonce*; return what it will not take.
 
-        The client goes on with what it held before. A response that only removes counts as done
-        all the same: it cannot be said in other words, and repeating it would have no end.
+        The client goes on with what it held before. Where its words do not tell which of several
+        resources is to blame, none is returned but all are suspects, or all are returned if there
+        shall be no *search*. A response that only removes counts as done all the same: it cannot be
+        said in other words, and repeating it would have no end.
         """
         sent = self._answered(nonce)
-        fresh = {r.name: r for r in sent.resources if self.differs(r)}
+        fresh = {r.name: r for r in sent.resources if self._is_news(r)}
         named = named_in(error_detail, (r.name for r in sent.resources)) & fresh.keys()
-        culprits = named or fresh.keys()
-        for name in culprits:
-            self._refused[name] = fresh[name].version
-        for name in () if culprits else sent.removed:
+        culprits = named or (frozenset() if search and len(fresh) > 1 else fresh.keys())
+        for resource in sent.resources:
+            self._note_refused(resource, fresh.keys(), culprits)
+        if not culprits:
+            self.suspects.suspect(fresh)
+        for name in () if fresh else sent.removed:
             self._set_held(name, None)
-        if named or len(fresh) > 1:
-            # Envoy applies the rest of a refused response, or some of it.
-            self._uncertain.update({n: r for n, r in fresh.items() if n not in named})
-        if culprits and self.type_url == ENDPOINT:
-            # A cluster that warms goes on without servers if these were to be its first.
-            self._resend |= {r.name for r in sent.resources}
         self._touch_answered(sent)
         return tuple(fresh[name] for name in sorted(culprits))
+
+    def _note_refused(
+        self, resource: Resource, fresh: Collection[str], culprits: Collection[str]
+    ) -> None:
+        """Record what became of one resource of a refused response."""
+        name = resource.name
+        if name in culprits:
+            self._refused[name] = resource.version
+            self.suspects.clear(name)
+        if name in fresh and name not in culprits:
+            # Envoy applies the rest of a refused response, or some of it.
+            self._uncertain[name] = resource
+        elif name in self._uncertain and self._uncertain[name].version == resource.version:
+            del self._uncertain[name]
+        elif name not in fresh:
+            self._uncertain.pop(name, None)
+        if fresh and self.type_url == ENDPOINT:
+            # A cluster that warms goes on without servers if these were to be its first.
+            self._resend.add(name)
+
+    def _is_news(self, resource: Resource) -> bool:
+        held = self.held.get(resource.name)
+        return held is None or held.version != resource.version
 
     def _set_held(self, name: str, resource: Resource | None) -> None:
         self._uncertain.pop(name, None)
@@ -253,15 +285,6 @@ class Ledger:
         """Return whether something that the client should hold is refused."""
         return bool(self.withheld) or any(self._refused_now())
 
-    def hides_behind_refusal(self) -> bool:
-        """Return whether the client may hold just what it refused, and nothing else is known."""
-        return any(
-            name not in self.held
-            and self.is_refused(resource)
-            and (name in self.withheld or name in self._refused_now())
-            for name, resource in self._uncertain.items()
-        )
-
     def _refused_now(self) -> Iterator[str]:
         for name, version in self._refused.items():
             wanted = self.wanted(name)
@@ -275,8 +298,3 @@ class Ledger:
         return not any(
             self.subscription.wants(name) for name in changed_names(self.target, desired)
         )
-
-
-def holdings(type_url: TypeUrl, versions: Mapping[str, str]) -> dict[str, Resource]:
-    """Return *versions* (`initial_resource_versions`) as resources whose bodies are not known."""
-    return {name: Resource(type_url, name, b"", version) for name, version in versions.items()}

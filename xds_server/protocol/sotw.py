@@ -86,7 +86,10 @@ class SotwSession(Session[SotwResponse]):
         # into the last one: what was sent before the answered response was processed too.
         for nonce in list(ledger.outstanding):
             if nonce == request.response_nonce and request.error_detail is not None:
-                refused = ledger.nacked(nonce, request.error_detail)
+                # A search sends a part of the state, which would take away the rest from a client
+                # that may hold it.
+                search = request.type_url not in self._holdings_unknown
+                refused = ledger.nacked(nonce, request.error_detail, search=search)
                 return Received(
                     request.type_url,
                     Verdict.NACK,
@@ -145,8 +148,7 @@ class SotwSession(Session[SotwResponse]):
         A refused resource is left out of it unless an older version is known. Where the client may
         hold one that is not known, nothing is sent until the content changes.
         """
-        unknown = ledger.type_url in self._holdings_unknown
-        return ledger.stands_refused() if unknown else ledger.hides_behind_refusal()
+        return ledger.type_url in self._holdings_unknown and ledger.stands_refused()
 
     @override
     def _probe(self, ledger: Ledger) -> SotwResponse | None:
@@ -164,20 +166,22 @@ class SotwSession(Session[SotwResponse]):
         return None
 
     def _partial(self, ledger: Ledger, resources: Iterable[Resource]) -> SotwResponse:
-        chosen = batch(ledger.type_url, resources)
+        chosen = batch(ledger.type_url, ledger.suspects.together(resources))
         return self._response(ledger, ledger.target.version, chosen, ())
 
     def _full_state(self, ledger: Ledger, *, keep_removals: bool) -> SotwResponse:
-        chosen = {
-            name: wanted
-            for name in ledger.target.resources
-            if (wanted := ledger.wanted(name)) is not None and not ledger.is_refused(wanted)
-        }
-        held = ledger.may_be_held()
-        for name, resource in held.items():
+        now = {resource.name for resource in ledger.next_changes()}
+        chosen: dict[str, Resource] = {}
+        for name in ledger.target.resources:
+            wanted = ledger.wanted(name)
+            if wanted is not None and name in ledger.changes and name not in now:
+                wanted = ledger.held.get(name)
+            if wanted is not None and not ledger.is_refused(wanted):
+                chosen[name] = wanted
+        for name, resource in ledger.held.items():
             if keep_removals or name not in ledger.removals:
                 chosen.setdefault(name, resource)
-        removed = tuple(name for name in held if name not in chosen)
+        removed = tuple(name for name in ledger.names_held() if name not in chosen)
         content = ledger.target
         if chosen != content.resources:
             content = TypeSnapshot.of(chosen.values())

@@ -333,7 +333,8 @@ class FleetWithoutRefusals(Fleet):
 
 def fingerprint(talk: Talk) -> str:
     """Return everything that a session knows."""
-    return repr({url: vars(ledger) for url, ledger in talk.session._ledgers.items()})  # noqa: SLF001
+    ledgers = talk.session._ledgers  # noqa: SLF001
+    return repr([(url, vars(one), vars(one.client)) for url, one in ledgers.items()])
 
 
 def check_at_rest(stream: Stream, desired: NodeSnapshot) -> None:

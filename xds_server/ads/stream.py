@@ -206,6 +206,8 @@ class AdsStream:
 
     def _note_rejection(self, received: Received) -> None:
         self._shared.metrics.rejected(received.type_url)
+        if received.suspects:
+            return  # it is told when it is known which of them is to blame
         news = self._shared.fleet.rejected(
             self._record, received.type_url, received.refused, received.error_detail
         )

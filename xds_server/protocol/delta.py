@@ -53,14 +53,14 @@ class DeltaSession(Session[DeltaResponse]):
             if not legacy:
                 ledger.due = Due.AT_ONCE
         ledger.subscription.add(names)
-        ledger.held = {
+        ledger.client.held = {
             name: Resource(request.type_url, name, UNKNOWN, version)
             for name, version in request.initial_resource_versions.items()
             if ledger.subscription.wants(name)
         }
-        ledger.touch(ledger.held)
+        ledger.touch(ledger.client.held)
         ledger.subscribed(names, resend=False)
-        if ledger.held:
+        if ledger.client.held:
             # The client has something to go on with: it can wait for its turn, and it is told
             # nothing if nothing changed.
             ledger.due = Due.NO
@@ -76,8 +76,14 @@ class DeltaSession(Session[DeltaResponse]):
         self._heard_out = True
         if request.error_detail is None:
             return Received(url, Verdict.ACK, accepted=ledger.acked(nonce))
-        refused = ledger.nacked(nonce, request.error_detail)
-        return Received(url, Verdict.NACK, refused=refused, error_detail=request.error_detail)
+        blame = ledger.nacked(nonce, request.error_detail)
+        return Received(
+            url,
+            Verdict.NACK,
+            refused=blame.culprits,
+            suspects=blame.suspects,
+            error_detail=request.error_detail,
+        )
 
     def _subscribe(self, ledger: Ledger, names: Iterable[str]) -> None:
         names = tuple(names)
@@ -124,7 +130,7 @@ class DeltaSession(Session[DeltaResponse]):
         return self._response(ledger, (), tuple(islice(ledger.removals, MAX_REMOVED_NAMES)))
 
     def _batch(self, ledger: Ledger, resources: Iterable[Resource]) -> tuple[Resource, ...]:
-        return batch(ledger.type_url, ledger.suspects.together(resources))
+        return batch(ledger.type_url, ledger.together(resources))
 
     def _response(
         self, ledger: Ledger, resources: tuple[Resource, ...], removed: tuple[str, ...]

@@ -94,4 +94,6 @@ class Received:
     """What the client now holds because of this request."""
     refused: tuple[Resource, ...] = ()
     """What the client will not take; empty for a NACK of a response that changed nothing."""
+    suspects: tuple[Resource, ...] = ()
+    """What was refused in words that do not tell which of it is to blame; that will be found."""
     error_detail: str = ""

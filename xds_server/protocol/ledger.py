@@ -5,16 +5,15 @@ Knows nothing of other types (`ordering.py`) nor of messages (`sotw.py`, `delta.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from snapshots.snapshot import Resource, TypeSnapshot
 from snapshots.type_urls import ENDPOINT, FULL_STATE_TYPES, TypeUrl
 from xds_server.protocol.changes import changed_names
-from xds_server.protocol.refusal import named_in
+from xds_server.protocol.holdings import Blame, Holdings
 from xds_server.protocol.subscription import WILDCARD, Subscription
-from xds_server.protocol.suspects import Suspects
 
 NOTHING = TypeSnapshot.of(())
 
@@ -50,8 +49,7 @@ class Ledger:
         self.type_url = type_url
         self.target = NOTHING
         self.subscription = Subscription(legacy_wildcard=type_url in FULL_STATE_TYPES)
-        self.held: dict[str, Resource] = {}
-        """What the client said it holds, by ACKs or `initial_resource_versions`."""
+        self.client = Holdings()
         self.outstanding: dict[str, Sent] = {}
         """By nonce, oldest first."""
         self.changes: dict[str, Resource] = {}
@@ -66,13 +64,9 @@ class Ledger:
         """Names about which nothing is said: the client keeps what it holds under them."""
         self.promised: dict[str, Resource] = {}
         """What is sent under a wanted name even if the target has lost it in the meantime."""
-        self.suspects = Suspects()
         self.due = Due.NO
         self._on_the_way: set[str] = set()
         self._resend: set[str] = set()
-        self._uncertain: dict[str, Resource] = {}
-        """What the client may hold in place of what it holds, having refused it with others."""
-        self._refused: dict[str, str] = {}
 
     @property
     def unsent(self) -> bool:
@@ -85,26 +79,9 @@ class Ledger:
             return None
         return self.target.resources.get(name) or self.promised.get(name)
 
-    def is_refused(self, resource: Resource) -> bool:
-        """Return whether this client refused exactly *resource*."""
-        return self._refused.get(resource.name) == resource.version
-
-    def differs(self, resource: Resource) -> bool:
-        """Return whether *resource* is new or changed for the client."""
-        held = self.held.get(resource.name)
-        return held is None or held.version != resource.version or resource.name in self._uncertain
-
-    def may_hold(self, name: str) -> bool:
-        """Return whether the client may have something under *name*."""
-        return name in self.held or name in self._uncertain
-
-    def next_changes(self) -> Iterator[Resource]:
-        """Return the changes that may travel in one response."""
-        return self.suspects.together(self.changes.values())
-
-    def names_held(self) -> set[str]:
-        """Return all names for which `may_hold`."""
-        return self._uncertain.keys() | self.held.keys()
+    def together(self, resources: Iterable[Resource]) -> Iterator[Resource]:
+        """Yield those of *resources*, from the first on, that may travel in one response."""
+        return self.client.suspects.together(resources)
 
     def offer(self, target: TypeSnapshot, withheld: frozenset[str]) -> None:
         """Aim at *target* from now on, and say nothing of the *withheld* names."""
@@ -122,18 +99,18 @@ class Ledger:
             self.absent.pop(name, None)
             wanted = self.wanted(name)
             if wanted is None and name not in self.withheld:
-                self._refused.pop(name, None)
-                self.suspects.clear(name)
+                self.client.acquit(name)
             if name not in self._on_the_way:
                 self._sort(name, wanted)
 
     def _sort(self, name: str, wanted: Resource | None) -> None:
-        if wanted is None or self.is_refused(wanted):
-            if wanted is None and self.may_hold(name) and name not in self.withheld:
+        client = self.client
+        if wanted is None or client.is_refused(wanted):
+            if wanted is None and client.may_hold(name) and name not in self.withheld:
                 self.removals[name] = None
-            if name in self.awaited and (name in self.removals or not self.may_hold(name)):
+            if name in self.awaited and (name in self.removals or not client.may_hold(name)):
                 self.absent[name] = None
-        elif name in self._resend or self.differs(wanted):
+        elif name in self._resend or client.differs(wanted):
             self.changes[name] = wanted
 
     def replies(self) -> Iterator[Resource]:
@@ -153,25 +130,24 @@ class Ledger:
                 continue
             if resend:
                 self._resend.add(name)
-            if resend or name not in self.held:
+            if resend or name not in self.client.held:
                 self.awaited[name] = None
             self.touch((name,))
 
     def unsubscribed(self) -> None:
         """Forget what the client holds and no longer wants."""
         wants = self.subscription.wants
-        known = (*self.held, *self._uncertain, *self.changes, *self.awaited)
+        known = (*self.client.names(), *self.changes, *self.awaited)
         gone = {name for name in known if not wants(name)}
         for name in gone:
-            self._set_held(name, None)
+            self.client.drop(name)
             self.awaited.pop(name, None)
             self._resend.discard(name)
-            self.suspects.clear(name)
         self.touch(gone)
 
     def forget(self, name: str) -> None:
         """Record that the client holds nothing under *name*, without having told it so."""
-        self._set_held(name, None)
+        self.client.drop(name)
         self.touch((name,))
 
     def promise(self, resource: Resource) -> None:
@@ -203,64 +179,31 @@ class Ledger:
         for resource in sent.resources:
             wanted = self.wanted(resource.name)
             if wanted is not None and wanted.version == resource.version:
-                self.suspects.clear(resource.name)
+                self.client.suspects.clear(resource.name)
             if self.subscription.wants(resource.name):
-                self._set_held(resource.name, resource)
+                self.client.take(resource)
         for name in sent.removed:
-            self._set_held(name, None)
+            self.client.drop(name)
         self._touch_answered(sent)
         return sent.resources
 
-    def nacked(self, nonce: str, error_detail: str, *, search: bool = True) -> tuple[Resource, ...]:
+    def nacked(self, nonce: str, error_detail: str, *, search: bool = True) -> Blame:
         """Record that the client refused the response *nonce*; return what it will not take.
 
-        The client goes on with what it held before. Where its words do not tell which of several
-        resources is to blame, none is returned but all are suspects, or all are returned if there
-        shall be no *search*. A response that only removes counts as done all the same: it cannot be
-        said in other words, and repeating it would have no end.
+        The client goes on with what it held before. A response that brought nothing new counts as
+        taken all the same: what it removes cannot be said in other words, and repeating it would
+        have no end.
         """
         sent = self._answered(nonce)
-        fresh = {r.name: r for r in sent.resources if self._is_news(r)}
-        named = named_in(error_detail, (r.name for r in sent.resources)) & fresh.keys()
-        culprits = named or (frozenset() if search and len(fresh) > 1 else fresh.keys())
-        for resource in sent.resources:
-            self._note_refused(resource, fresh.keys(), culprits)
-        if not culprits:
-            self.suspects.suspect(fresh)
-        for name in () if fresh else sent.removed:
-            self._set_held(name, None)
-        self._touch_answered(sent)
-        return tuple(fresh[name] for name in sorted(culprits))
-
-    def _note_refused(
-        self, resource: Resource, fresh: Collection[str], culprits: Collection[str]
-    ) -> None:
-        """Record what became of one resource of a refused response."""
-        name = resource.name
-        if name in culprits:
-            self._refused[name] = resource.version
-            self.suspects.clear(name)
-        if name in fresh and name not in culprits:
-            # Envoy applies the rest of a refused response, or some of it.
-            self._uncertain[name] = resource
-        elif name in self._uncertain and self._uncertain[name].version == resource.version:
-            del self._uncertain[name]
-        elif name not in fresh:
-            self._uncertain.pop(name, None)
-        if fresh and self.type_url == ENDPOINT:
+        blame = self.client.refuse(sent.resources, error_detail, search=search)
+        if not (blame.culprits or blame.suspects):
+            for name in sent.removed:
+                self.client.drop(name)
+        elif self.type_url == ENDPOINT:
             # A cluster that warms goes on without servers if these were to be its first.
-            self._resend.add(name)
-
-    def _is_news(self, resource: Resource) -> bool:
-        held = self.held.get(resource.name)
-        return held is None or held.version != resource.version
-
-    def _set_held(self, name: str, resource: Resource | None) -> None:
-        self._uncertain.pop(name, None)
-        if resource is None:
-            self.held.pop(name, None)
-        else:
-            self.held[name] = resource
+            self._resend.update(resource.name for resource in sent.resources)
+        self._touch_answered(sent)
+        return blame
 
     def _answered(self, nonce: str) -> Sent:
         sent = self.outstanding.pop(nonce)
@@ -279,17 +222,15 @@ class Ledger:
     def is_settled(self, name: str) -> bool:
         """Return whether the client has taken, or refused, what it should hold under *name*."""
         wanted = self.wanted(name)
-        return wanted is None or self.is_refused(wanted) or not self.differs(wanted)
+        client = self.client
+        return wanted is None or client.is_refused(wanted) or not client.differs(wanted)
 
     def stands_refused(self) -> bool:
         """Return whether something that the client should hold is refused."""
-        return bool(self.withheld) or any(self._refused_now())
-
-    def _refused_now(self) -> Iterator[str]:
-        for name, version in self._refused.items():
-            wanted = self.wanted(name)
-            if wanted is not None and wanted.version == version:
-                yield name
+        if self.withheld:
+            return True
+        wanted = ((self.wanted(refused.name), refused) for refused in self.client.refused())
+        return any(now is not None and now.version == refused.version for now, refused in wanted)
 
     def in_sync_with(self, desired: TypeSnapshot) -> bool:
         """Return whether the client has ACKed all that it wants of *desired*."""

@@ -176,7 +176,7 @@ class Session(ABC, Generic[ResponseT]):
     ) -> str:
         """Record a response and return its nonce."""
         nonce = self._next_nonce()
-        changed = [r.name for r in resources if ledger.differs(r)]
+        changed = [r.name for r in resources if ledger.client.differs(r)]
         ledger.sent(nonce, resources, removed)
         if ledger.type_url == CLUSTER:
             self._endpoints_must_follow(changed)
@@ -239,8 +239,8 @@ class Session(ABC, Generic[ResponseT]):
             if (
                 cluster is None
                 or assignment is None
-                or clusters.is_refused(cluster)
-                or endpoints.is_refused(assignment)
+                or clusters.client.is_refused(cluster)
+                or endpoints.client.is_refused(assignment)
             ):
                 self._awaiting_endpoints.discard(name)
         return bool(self._awaiting_endpoints)
@@ -252,4 +252,6 @@ def takes_over(ledger: Ledger) -> bool:
     A new listener may take the address of one that goes. Envoy processes the removals of a response
     first and refuses two listeners on one address, so here make before break would break.
     """
-    return ledger.type_url == LISTENER and any(name not in ledger.held for name in ledger.changes)
+    return ledger.type_url == LISTENER and any(
+        name not in ledger.client.held for name in ledger.changes
+    )

@@ -62,7 +62,7 @@ class SotwSession(Session[SotwResponse]):
         # After a reconnect the client goes on with what it has, so it can wait for its turn.
         if full_state and ledger.subscription.wildcard:
             self._recall(ledger, request.version_info)
-        ledger.touch((*ledger.target.resources, *ledger.held))
+        ledger.touch((*ledger.target.resources, *ledger.client.held))
 
     def _recall(self, ledger: Ledger, version_info: str) -> None:
         """Find out what a client that reconnects holds: the version speaks for all resources.
@@ -73,9 +73,9 @@ class SotwSession(Session[SotwResponse]):
         url = ledger.type_url
         ledger.due = Due.IN_TURN
         if version_info == ledger.target.version:
-            ledger.held = dict(ledger.target.resources)
+            ledger.client.held = dict(ledger.target.resources)
         elif (state := self._archive.recall(url, version_info)) is not None:
-            ledger.held = dict(state)
+            ledger.client.held = dict(state)
         else:
             self._holdings_unknown.add(url)
 
@@ -89,13 +89,14 @@ class SotwSession(Session[SotwResponse]):
                 # A search sends a part of the state, which would take away the rest from a client
                 # that may hold it.
                 search = request.type_url not in self._holdings_unknown
-                refused = ledger.nacked(nonce, request.error_detail, search=search)
+                blame = ledger.nacked(nonce, request.error_detail, search=search)
                 return Received(
                     request.type_url,
                     Verdict.NACK,
-                    tuple(accepted),
-                    refused,
-                    request.error_detail,
+                    accepted=tuple(accepted),
+                    refused=blame.culprits,
+                    suspects=blame.suspects,
+                    error_detail=request.error_detail,
                 )
             accepted.extend(ledger.acked(nonce))
             self._holdings_unknown.discard(request.type_url)
@@ -166,22 +167,22 @@ class SotwSession(Session[SotwResponse]):
         return None
 
     def _partial(self, ledger: Ledger, resources: Iterable[Resource]) -> SotwResponse:
-        chosen = batch(ledger.type_url, ledger.suspects.together(resources))
+        chosen = batch(ledger.type_url, ledger.together(resources))
         return self._response(ledger, ledger.target.version, chosen, ())
 
     def _full_state(self, ledger: Ledger, *, keep_removals: bool) -> SotwResponse:
-        now = {resource.name for resource in ledger.next_changes()}
+        now = {resource.name for resource in ledger.together(ledger.changes.values())}
         chosen: dict[str, Resource] = {}
         for name in ledger.target.resources:
             wanted = ledger.wanted(name)
             if wanted is not None and name in ledger.changes and name not in now:
-                wanted = ledger.held.get(name)
-            if wanted is not None and not ledger.is_refused(wanted):
+                wanted = ledger.client.held.get(name)
+            if wanted is not None and not ledger.client.is_refused(wanted):
                 chosen[name] = wanted
-        for name, resource in ledger.held.items():
+        for name, resource in ledger.client.held.items():
             if keep_removals or name not in ledger.removals:
                 chosen.setdefault(name, resource)
-        removed = tuple(name for name in ledger.names_held() if name not in chosen)
+        removed = tuple(name for name in ledger.client.names() if name not in chosen)
         content = ledger.target
         if chosen != content.resources:
             content = TypeSnapshot.of(chosen.values())

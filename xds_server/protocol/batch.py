@@ -19,9 +19,14 @@ seldom refused and there are many of them. The other types are not bounded by nu
 UNBOUNDED = 1 << 30
 
 
-def batch(type_url: TypeUrl, resources: Iterable[Resource]) -> tuple[Resource, ...]:
-    """Return the first of *resources* that fit into one response; at least one if there is one."""
-    limit = RESOURCES_PER_RESPONSE.get(type_url, UNBOUNDED)
+def batch(
+    type_url: TypeUrl, resources: Iterable[Resource], *, at_least: int = 1
+) -> tuple[Resource, ...]:
+    """Return the first of *resources* that fit into one response; at least one if there is one.
+
+    *at_least* so many may travel together, whatever the type.
+    """
+    limit = max(at_least, RESOURCES_PER_RESPONSE.get(type_url, UNBOUNDED))
     chosen: list[Resource] = []
     size = 0
     for resource in resources:

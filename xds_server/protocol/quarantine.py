@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from snapshots.consistency import references
 from snapshots.snapshot import NodeSnapshot, Resource
 from snapshots.type_urls import CLUSTER, ENDPOINT, PUSH_ORDER, ROUTE, TypeUrl
+from xds_server.protocol.changes import changed_names
 from xds_server.protocol.events import Served
 from xds_server.protocol.fallback import Fallback, RefusalKey, refusal_key
 
@@ -30,6 +31,8 @@ class _Gateway:
     desired: NodeSnapshot
     accepted: dict[tuple[TypeUrl, str], dict[str, Resource]] = field(default_factory=dict)
     """By type and name: the last accepted versions, oldest first."""
+    gone: set[tuple[TypeUrl, str]] = field(default_factory=set)
+    """What `desired` has no more, and is remembered all the same."""
     served: Served | None = None
     served_at: int = -1
 
@@ -99,18 +102,16 @@ class Quarantine:
         Except for the clusters of older routes: these may have to be served once more.
         """
         before = record.served.snapshot if record.served else record.desired
-        kept, gone = {}, []
-        for (url, name), versions in record.accepted.items():
-            if name in desired.types[url].resources or name in before.types[url].resources:
-                kept[url, name] = versions
-            else:
-                gone.append((url, name))
-        routes = (r for (url, _), rs in kept.items() if url == ROUTE for r in rs.values())
-        clusters = {name for route in routes for _, name in references(route)}
-        for url, name in gone:
-            if url in (CLUSTER, ENDPOINT) and name in clusters:
-                kept[url, name] = record.accepted[url, name]
-        record.accepted = kept
+        for url, of_type in desired.types.items():
+            changed = changed_names(record.desired.types[url], of_type)
+            record.gone.update((url, name) for name in changed)
+        record.gone = {key for key in record.gone if not _is_in(desired, key)}
+        unused = {key for key in record.gone if not _is_in(before, key)}
+        if unused:
+            unused -= _clusters_of_routes(record)
+        for key in unused:
+            record.accepted.pop(key, None)
+        record.gone -= unused
         current = [g.desired for g in self._gateways.values() if g is not record] + [desired]
         self._disputed = {key for key in self._disputed if any(_has(s, key) for s in current)}
         self._refused &= self._disputed
@@ -134,8 +135,11 @@ class Quarantine:
 
 def _remember(record: _Gateway, resource: Resource) -> bool:
     """Record that *resource* was accepted; return whether that is news."""
-    versions = record.accepted.setdefault((resource.type_url, resource.name), {})
+    key = (resource.type_url, resource.name)
+    versions = record.accepted.setdefault(key, {})
     before = tuple(versions)
+    if not _is_in(record.desired, key):
+        record.gone.add(key)
     wanted = record.desired.types[resource.type_url].resources.get(resource.name)
     if wanted is not None and wanted.version == resource.version:
         versions.pop(resource.version, None)  # the newest: to the end
@@ -143,6 +147,18 @@ def _remember(record: _Gateway, resource: Resource) -> bool:
     if len(versions) > VERSIONS_REMEMBERED:
         del versions[next(iter(versions))]
     return tuple(versions) != before
+
+
+def _is_in(snapshot: NodeSnapshot, key: tuple[TypeUrl, str]) -> bool:
+    type_url, name = key
+    return name in snapshot.types[type_url].resources
+
+
+def _clusters_of_routes(record: _Gateway) -> set[tuple[TypeUrl, str]]:
+    """Return the clusters, with their endpoints, that any accepted route leads to."""
+    routes = (r for (url, _), rs in record.accepted.items() if url == ROUTE for r in rs.values())
+    names = {name for route in routes for _, name in references(route)}
+    return {(url, name) for name in names for url in (CLUSTER, ENDPOINT)}
 
 
 def _has(snapshot: NodeSnapshot, key: RefusalKey) -> bool:

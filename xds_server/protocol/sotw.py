@@ -21,6 +21,11 @@ from xds_server.protocol.session import Session, takes_over
 WINDOW = {ROUTE: 100}
 DEFAULT_WINDOW = 16
 
+MAX_PARTS = 128
+"""About how many responses tell all that changed of a type: every answer repeats all names that
+the client asked for, and 10,000 answers of 10,000 names each would take minutes. If one of a group
+is refused, a search finds out which."""
+
 
 class SotwSession(Session[SotwResponse]):
     """A `StreamAggregatedResources` stream."""
@@ -60,7 +65,7 @@ class SotwSession(Session[SotwResponse]):
             ledger.subscribed(new, resend=False)
             return
         # After a reconnect the client goes on with what it has, so it can wait for its turn.
-        if full_state and ledger.subscription.wildcard:
+        if full_state:
             self._recall(ledger, request.version_info)
         ledger.touch((*ledger.target.resources, *ledger.client.held))
 
@@ -72,12 +77,14 @@ class SotwSession(Session[SotwResponse]):
         """
         url = ledger.type_url
         ledger.due = Due.IN_TURN
+        state = self._archive.recall(url, version_info)
         if version_info == ledger.target.version:
-            ledger.client.held = dict(ledger.target.resources)
-        elif (state := self._archive.recall(url, version_info)) is not None:
-            ledger.client.held = dict(state)
-        else:
+            state = ledger.target.resources
+        if state is None:
             self._holdings_unknown.add(url)
+            return
+        wants = ledger.subscription.wants
+        ledger.client.held = {name: one for name, one in state.items() if wants(name)}
 
     def _answer(self, ledger: Ledger, request: SotwRequest) -> Received:
         self._heard_out = True
@@ -167,7 +174,8 @@ class SotwSession(Session[SotwResponse]):
         return None
 
     def _partial(self, ledger: Ledger, resources: Iterable[Resource]) -> SotwResponse:
-        chosen = batch(ledger.type_url, ledger.together(resources))
+        at_least = len(ledger.changes) // MAX_PARTS
+        chosen = batch(ledger.type_url, ledger.together(resources), at_least=at_least)
         return self._response(ledger, ledger.target.version, chosen, ())
 
     def _full_state(self, ledger: Ledger, *, keep_removals: bool) -> SotwResponse:

@@ -25,6 +25,7 @@ from tests.support.snapshots import (
     route,
 )
 from tests.support.xds_server import XdsServer, xds_server
+from xds_server.ads.stream import MAX_TYPES
 
 RUNTIME = TypeUrl("type.googleapis.com/envoy.service.runtime.v3.Runtime")
 
@@ -283,6 +284,19 @@ async def test_a_request_without_a_type_is_refused(server, client):
 
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert "type_url" in details
+
+
+async def test_a_stream_cannot_ask_for_types_without_end(server, client):
+    server.publish(cluster("p"))
+    for n in range(MAX_TYPES):
+        await client.subscribe(TypeUrl(f"type.googleapis.com/made.up.{n}"))
+        await client.read()
+
+    await client.subscribe(CLUSTER)
+    code, details = await client.status()
+
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert "256 types" in details
 
 
 async def test_an_unknown_type_is_answered_and_harms_no_other(server, client):

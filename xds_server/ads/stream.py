@@ -33,6 +33,9 @@ EOF = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in grpc-stubs
 
 _stream_ids = itertools.count(1)
 
+MAX_TYPES = 256
+"""Types that one stream may ask for: Envoy has about twenty."""
+
 REJECTED_ADVICE = (
     "this Envoy keeps its last good configuration; one that starts now gets the last accepted one"
 )
@@ -170,12 +173,21 @@ class AdsStream:
             self._offered_at = self._shared.clock() if self._offered else None
             self._offered = published
         desired = published.snapshot.for_node(self._node.cluster)
+        self._refused = frozenset(
+            (url, name, version)
+            for url, name, version in self._refused
+            if name in desired.types[url].resources
+        )
         self._session.offer(self._shared.quarantine.effective(desired, self._refused))
         self._wake.set()
 
     def _receive(self, message: Any) -> None:  # noqa: ANN401 - a request of either variant
+        asked: frozenset[TypeUrl] = self._session.subscribed_types
         if not message.type_url:
             self._problem = "a request on an aggregated stream must tell its type_url"
+            return
+        if len(asked) >= MAX_TYPES and message.type_url not in asked:
+            self._problem = f"a stream can ask for {MAX_TYPES} types at most"
             return
         received: Received = self._session.receive(self._variant.read(message))
         self._note_answer(received)

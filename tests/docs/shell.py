@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.docs.blocks import ROOT, Block
+from xds_server.demo.stack import free_address
 
 PORT = re.compile(r"(?P<host>127\.0\.0\.1|0\.0\.0\.0|localhost):(?P<port>\d{2,5})\b")
 DEFAULT_PORTS = {
@@ -54,9 +54,7 @@ class FreePorts:
 
     def _free(self, port: str) -> str:
         if port not in self._chosen:
-            with socket.socket() as listener:
-                listener.bind(("127.0.0.1", 0))
-                self._chosen[port] = str(listener.getsockname()[1])
+            self._chosen[port] = str(free_address().port)
         return self._chosen[port]
 
 

@@ -83,7 +83,7 @@ class Deployment:
         self.companion = Part(lambda: running_companion(socket))
         self.envoy: Envoy
         self._companion_socket = socket
-        self._xds_address: Address | None = None
+        self._xds_address = free_address()
         self._server_parts: dict[str, Part[SimulatedServer]] = {}
 
     # As a client
@@ -192,7 +192,6 @@ class Deployment:
     async def _run_control_plane(self) -> AsyncIterator[tuple[ControlPlane, Ready]]:
         """Run a control plane where the one before it was."""
         async with running_control_plane(self.registry, self._xds_address) as started:
-            self._xds_address = started[1].xds_address
             yield started
 
     def _is_converged(self, text: str | None) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import secrets
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,6 +20,7 @@ from xds_server.ext_proc.listen import ListenError, parse_listen_address
 from xds_server.ext_proc.server import serve_companion
 
 LOOPBACK = "127.0.0.1"
+PORTS = range(20_000, 32_768)
 START_TIMEOUT_S = 30.0
 
 
@@ -34,10 +37,16 @@ class Stack:
 
 
 def free_address() -> Address:
-    """Return a loopback address whose port was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return Address(LOOPBACK, probe.getsockname()[1])
+    """Return a loopback address whose port was free a moment ago.
+
+    It is below those that the system gives to outgoing connections: a health check could have
+    taken it by the time Envoy listens there.
+    """
+    while True:
+        address = Address(LOOPBACK, secrets.choice(PORTS))
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((LOOPBACK, address.port))
+            return address
 
 
 @asynccontextmanager

@@ -448,6 +448,17 @@ def test_what_a_client_may_hold_is_not_taken_away_because_the_new_version_was_re
     assert names(talk.told_one().resources) == ["a", "b"]
 
 
+def test_a_client_whose_clusters_stay_as_they_are_is_told_the_rest():
+    talk = started(cluster("a", "bad"), cluster("b"), *model("m", "b"))
+    talk.version[CLUSTER] = "of another control plane"
+    talk.subscribe(CLUSTER)
+    talk.nack(talk.told_one(), "a: no good")
+
+    talk.subscribe(ROUTE, "m")
+
+    assert talk.told_one().resources == (route("m", "b"),)
+
+
 def test_a_nack_that_names_nothing_starts_a_search_for_the_culprit():
     """Envoy does not always name it. What was held stays in every response."""
     talk = started(cluster("a"), cluster("h"))

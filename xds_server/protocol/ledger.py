@@ -65,13 +65,15 @@ class Ledger:
         self.promised: dict[str, Resource] = {}
         """What is sent under a wanted name even if the target has lost it in the meantime."""
         self.due = Due.NO
+        self.frozen = False
+        """Whether nothing can be sent until something happens to this type."""
         self._on_the_way: set[str] = set()
         self._resend: set[str] = set()
 
     @property
     def unsent(self) -> bool:
-        """Whether something new or changed is still to be sent."""
-        return bool(self.changes) or self.due is not Due.NO
+        """Whether something new or changed can still be sent."""
+        return (bool(self.changes) or self.due is not Due.NO) and not self.frozen
 
     def wanted(self, name: str) -> Resource | None:
         """Return what the client should hold under *name*: None if nothing."""
@@ -93,6 +95,7 @@ class Ledger:
 
     def touch(self, names: Iterable[str]) -> None:
         """Work out anew what is to be done about each of *names*."""
+        self.frozen = False
         for name in names:
             self.changes.pop(name, None)
             self.removals.pop(name, None)

@@ -146,17 +146,15 @@ class SotwSession(Session[SotwResponse]):
         return self._partial(ledger, sendable) if sendable or not ledger.changes else None
 
     def _whole(self, ledger: Ledger) -> SotwResponse | None:
-        if self._would_take_away(ledger):
+        """Send the full state, unless it would leave out what the client may live on.
+
+        A refused resource is left out of it if no older version is known. Where the client may hold
+        one that is not known, nothing is sent until the content changes.
+        """
+        if ledger.type_url in self._holdings_unknown and ledger.stands_refused():
+            ledger.frozen = True
             return None
         return self._full_state(ledger, keep_removals=not takes_over(ledger))
-
-    def _would_take_away(self, ledger: Ledger) -> bool:
-        """Return whether a full state would leave out what the client may live on.
-
-        A refused resource is left out of it unless an older version is known. Where the client may
-        hold one that is not known, nothing is sent until the content changes.
-        """
-        return ledger.type_url in self._holdings_unknown and ledger.stands_refused()
 
     @override
     def _probe(self, ledger: Ledger) -> SotwResponse | None:

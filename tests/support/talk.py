@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 from snapshots.snapshot import NodeSnapshot, Resource
-from snapshots.type_urls import TypeUrl
+from snapshots.type_urls import ENDPOINT, PUSH_ORDER, ROUTE, TypeUrl
 from tests.support.snapshots import node_snapshot
 from xds_server.protocol.archive import Archive
 from xds_server.protocol.delta import DeltaSession
@@ -113,11 +114,11 @@ class DeltaTalk(Talk[DeltaResponse]):
         quarantine: Quarantine | None = None,
         archive: Archive | None = None,
         *,
-        warms_clusters: bool = False,
+        is_envoy: bool = False,
     ) -> None:
         del archive  # of no use here
         super().__init__(quarantine)
-        self.session = DeltaSession(warms_clusters=warms_clusters)
+        self.session = DeltaSession(is_envoy=is_envoy)
 
     def say(self, request: DeltaRequest) -> Received:
         assert isinstance(self.session, DeltaSession)
@@ -155,10 +156,10 @@ class SotwTalk(Talk[SotwResponse]):
         quarantine: Quarantine | None = None,
         archive: Archive | None = None,
         *,
-        warms_clusters: bool = False,
+        is_envoy: bool = False,
     ) -> None:
         super().__init__(quarantine)
-        self.session = SotwSession(archive, warms_clusters=warms_clusters)
+        self.session = SotwSession(archive, is_envoy=is_envoy)
         self.names: dict[TypeUrl, tuple[str, ...]] = {}
         self.nonce: dict[TypeUrl, str] = {}
         self.version: dict[TypeUrl, str] = {}
@@ -196,3 +197,25 @@ class SotwTalk(Talk[SotwResponse]):
 def removed(response: object) -> tuple[str, ...]:
     """Return the names that *response* removes by telling so."""
     return response.removed_resources if isinstance(response, DeltaResponse) else ()
+
+
+def start_like_envoy(talk: Talk, *resources: Resource) -> None:
+    """Start like an Envoy that is told *resources*, until it is at rest."""
+    named = {url: [r.name for r in resources if r.type_url == url] for url in (ENDPOINT, ROUTE)}
+    talk.publish(*resources)
+    for type_url in PUSH_ORDER:
+        talk.subscribe(type_url, *named.get(type_url, ()))
+        talk.settle()
+    assert talk.in_sync()
+
+
+def types(responses: Iterable[DeltaResponse | SotwResponse]) -> list[TypeUrl]:
+    """Return the types of *responses*, in their order."""
+    return [response.type_url for response in responses]
+
+
+def only(responses: Iterable[ResponseT], type_url: TypeUrl) -> ResponseT:
+    """Return the one response of *responses* that is for *type_url*."""
+    chosen = [response for response in responses if response.type_url == type_url]
+    assert len(chosen) == 1, responses
+    return chosen[0]

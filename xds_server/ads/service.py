@@ -44,13 +44,13 @@ SERVER_OPTIONS = (
 
 DELTA = Variant(
     "delta",
-    lambda node, _archive: DeltaSession(warms_clusters=node.is_envoy),
+    lambda node, _archive: DeltaSession(is_envoy=node.is_envoy),
     read_delta,
     write_delta,
 )
 SOTW = Variant(
     "sotw",
-    lambda node, archive: SotwSession(archive, warms_clusters=node.is_envoy),
+    lambda node, archive: SotwSession(archive, is_envoy=node.is_envoy),
     read_sotw,
     write_sotw,
 )

@@ -65,7 +65,7 @@ class DeltaSession(Session[DeltaResponse]):
             # nothing if nothing changed.
             ledger.due = Due.NO
         if ledger.type_url == ENDPOINT:
-            self._endpoints_opened(ledger)
+            self._warming.endpoints_asked_for(ledger)
 
     def _answer(self, ledger: Ledger, request: DeltaRequest) -> Received:
         nonce, url = request.response_nonce, request.type_url

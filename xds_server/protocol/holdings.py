@@ -63,6 +63,11 @@ class Holdings:
         self._uncertain.pop(name, None)
         self.held.pop(name, None)
 
+    def doubt(self, name: str) -> None:
+        """Record that the client may hold nothing any more under *name*."""
+        if name in self.held:
+            self._uncertain[name] = self.held[name]
+
     def acquit(self, name: str) -> None:
         """Forget that *name* was refused or suspected: it is gone, and new if it comes back."""
         self._refused.pop(name, None)

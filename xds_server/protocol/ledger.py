@@ -199,10 +199,13 @@ class Ledger:
         """
         sent = self._answered(nonce)
         blame = self.client.refuse(sent.resources, error_detail, search=search)
-        if not (blame.culprits or blame.suspects):
-            for name in sent.removed:
+        brought_news = bool(blame.culprits or blame.suspects)
+        for name in sent.removed:
+            if brought_news:
+                self.client.doubt(name)
+            else:
                 self.client.drop(name)
-        elif self.type_url == ENDPOINT:
+        if brought_news and self.type_url == ENDPOINT:
             # A cluster that warms goes on without servers if these were to be its first.
             self._resend.update(resource.name for resource in sent.resources)
         self._touch_answered(sent)

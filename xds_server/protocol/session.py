@@ -24,6 +24,7 @@ from snapshots.type_urls import (
 from xds_server.protocol.events import Served
 from xds_server.protocol.ledger import NOTHING, Due, Ledger
 from xds_server.protocol.ordering import NEVER_WAIT, may_change, may_remove, may_reply
+from xds_server.protocol.warming import Warming
 
 ResponseT = TypeVar("ResponseT")
 
@@ -31,15 +32,11 @@ ResponseT = TypeVar("ResponseT")
 class Session(ABC, Generic[ResponseT]):
     """One ADS stream of one node."""
 
-    def __init__(self, *, warms_clusters: bool = False) -> None:
-        self._warms_clusters = warms_clusters
-        """Whether the client is an Envoy, which says nothing of CDS while a cluster is warming:
-        neither an ACK nor, after a reconnect, the first request."""
+    def __init__(self, *, is_envoy: bool = False) -> None:
         self._served: Served | None = None
         self._ledgers: dict[TypeUrl, Ledger] = {}
+        self._warming = Warming(self._ledgers, is_envoy=is_envoy)
         self._nonces = 0
-        self._awaiting_endpoints: set[str] = set()
-        self._endpoints_to_follow: dict[str, Resource] = {}
         self._heard_out = False
         """Whether the client has answered a response. It has then said all that it says at the
         start: one that reconnects asks for its clusters before it asks for the routes that use
@@ -66,7 +63,7 @@ class Session(ABC, Generic[ResponseT]):
         """Return what to write next, and count it as sent; None until something happens."""
         if self._served is None:
             return None
-        waits = self._waits_for_endpoints()
+        waits = self._warming.awaits_endpoints() or self._warming.is_left_over()
         for ledger in self._in_order((*PUSH_ORDER, *self._ledgers)):
             if len(ledger.outstanding) >= self._window(ledger.type_url):
                 continue
@@ -125,7 +122,9 @@ class Session(ABC, Generic[ResponseT]):
             reply = self._reply(ledger)
             if reply is not None:
                 return reply
-        if ledger.unsent and may_change(ledger.type_url, self._ledgers, self._is_warming()):
+        if ledger.unsent and may_change(
+            ledger.type_url, self._ledgers, self._warming.is_left_over()
+        ):
             return self._change(ledger)
         return None
 
@@ -134,33 +133,19 @@ class Session(ABC, Generic[ResponseT]):
         if ledger.type_url in NEVER_WAIT or ledger.type_url not in PUSH_ORDER:
             return iter(ledger.changes.values())
         if ledger.type_url == LISTENER:  # its scopes may lead anywhere
-            return iter(ledger.changes.values() if self._all_clusters_are_ready() else ())
+            return iter(ledger.changes.values() if self._warming.all_are_ready() else ())
         return (resource for resource in ledger.changes.values() if self._is_ready(resource))
 
     def _is_ready(self, resource: Resource) -> bool:
         """Return whether the client has all clusters that requests can get to by *resource*."""
         for type_url, name in references(resource):
-            if type_url == CLUSTER and not self._cluster_is_ready(name):
+            if type_url == CLUSTER and not self._warming.is_ready(name):
                 return False
             if type_url == ROUTE and self._served is not None:
                 route = self._served.snapshot.types[ROUTE].resources.get(name)
                 if route is not None and not self._is_ready(route):
                     return False
         return True
-
-    def _cluster_is_ready(self, name: str) -> bool:
-        clusters, endpoints = self._ledgers.get(CLUSTER), self._ledgers.get(ENDPOINT)
-        if clusters is not None and not clusters.is_settled(name):
-            return False
-        if endpoints is None:
-            return True
-        on_its_way = endpoints.is_on_its_way(name) or name in self._awaiting_endpoints
-        return endpoints.is_settled(name) and not on_its_way
-
-    def _all_clusters_are_ready(self) -> bool:
-        ledgers = (self._ledgers.get(type_url) for type_url in NEVER_WAIT)
-        busy = any(ledger.outstanding or ledger.unsent for ledger in ledgers if ledger)
-        return not busy and not self._awaiting_endpoints
 
     def _open(self, type_url: TypeUrl) -> Ledger:
         ledger = self._ledgers[type_url] = Ledger(type_url)
@@ -178,72 +163,13 @@ class Session(ABC, Generic[ResponseT]):
         nonce = self._next_nonce()
         changed = [r.name for r in resources if ledger.client.differs(r)]
         ledger.sent(nonce, resources, removed)
-        if ledger.type_url == CLUSTER:
-            self._endpoints_must_follow(changed)
-            self._endpoints_need_not_follow(removed)
+        if ledger.type_url == CLUSTER and self._served is not None:
+            assignments = self._served.snapshot.types[ENDPOINT].resources
+            self._warming.clusters_sent(changed, assignments)
+            self._warming.clusters_removed(removed)
         elif ledger.type_url == ENDPOINT:
-            self._awaiting_endpoints.difference_update(r.name for r in resources)
+            self._warming.endpoints_sent(r.name for r in resources)
         return nonce
-
-    def _endpoints_must_follow(self, clusters: Iterable[str]) -> None:
-        """Have the endpoints of *clusters* sent again: Envoy keeps a cluster warming until then.
-
-        "Warming of Cluster is completed only when a new ClusterLoadAssignment response is supplied
-        by management server even though there is no change in endpoints."
-        """
-        if self._served is None:
-            return
-        known = self._served.snapshot.types[ENDPOINT].resources
-        endpoints = self._ledgers.get(ENDPOINT)
-        for assignment in (known[name] for name in clusters if name in known):
-            if endpoints is None:
-                self._endpoints_to_follow[assignment.name] = assignment
-            else:
-                self._awaiting_endpoints.add(assignment.name)
-                endpoints.promise(assignment)
-
-    def _endpoints_need_not_follow(self, clusters: Iterable[str]) -> None:
-        endpoints = self._ledgers.get(ENDPOINT)
-        for name in clusters:
-            self._endpoints_to_follow.pop(name, None)
-            if endpoints is not None:
-                endpoints.promised.pop(name, None)
-
-    def _endpoints_opened(self, endpoints: Ledger) -> None:
-        """Send the endpoints of the clusters that were sent before any endpoints were asked for.
-
-        A client that reconnects may say that it holds them, but its changed clusters warm. If some
-        were warming when it lost the connection, all endpoints are sent: which they are is not
-        known.
-        """
-        for assignment in self._endpoints_to_follow.values():
-            endpoints.promise(assignment)
-        self._endpoints_to_follow.clear()
-        if self._is_warming():
-            endpoints.subscribed(sorted(endpoints.subscription.names), resend=True)
-
-    def _is_warming(self) -> bool:
-        """Return whether the client has clusters that are warming since before this stream."""
-        return self._warms_clusters and ENDPOINT in self._ledgers and CLUSTER not in self._ledgers
-
-    def _waits_for_endpoints(self) -> bool:
-        """Return whether a cluster was sent whose endpoints have yet to be asked for or sent."""
-        if self._is_warming():
-            return True
-        if not self._awaiting_endpoints:
-            return False
-        clusters, endpoints = self._ledgers[CLUSTER], self._ledgers[ENDPOINT]
-        for name in tuple(self._awaiting_endpoints):
-            cluster = clusters.wanted(name)
-            assignment = endpoints.target.resources.get(name)
-            if (
-                cluster is None
-                or assignment is None
-                or clusters.client.is_refused(cluster)
-                or endpoints.client.is_refused(assignment)
-            ):
-                self._awaiting_endpoints.discard(name)
-        return bool(self._awaiting_endpoints)
 
 
 def takes_over(ledger: Ledger) -> bool:

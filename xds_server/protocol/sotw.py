@@ -30,8 +30,8 @@ is refused, a search finds out which."""
 class SotwSession(Session[SotwResponse]):
     """A `StreamAggregatedResources` stream."""
 
-    def __init__(self, archive: Archive | None = None, *, warms_clusters: bool = False) -> None:
-        super().__init__(warms_clusters=warms_clusters)
+    def __init__(self, archive: Archive | None = None, *, is_envoy: bool = False) -> None:
+        super().__init__(is_envoy=is_envoy)
         self._archive = archive or Archive()
         self._holdings_unknown: set[TypeUrl] = set()
         self._last_nonce: dict[TypeUrl, str] = {}
@@ -58,7 +58,7 @@ class SotwSession(Session[SotwResponse]):
         ledger = self._open(request.type_url)
         new = ledger.subscription.replace(request.resource_names)
         if request.type_url == ENDPOINT:
-            self._endpoints_opened(ledger)
+            self._warming.endpoints_asked_for(ledger)
         full_state = request.type_url in FULL_STATE_TYPES
         if not request.version_info:
             ledger.due = Due.AT_ONCE

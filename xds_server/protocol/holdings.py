@@ -64,7 +64,7 @@ class Holdings:
         self.held.pop(name, None)
 
     def doubt(self, name: str) -> None:
-        """Record that the client may hold nothing any more under *name*."""
+        """Record that the client may hold something else under *name*, or nothing any more."""
         if name in self.held:
             self._uncertain[name] = self.held[name]
 

@@ -85,6 +85,8 @@ class SotwSession(Session[SotwResponse]):
             return
         wants = ledger.subscription.wants
         ledger.client.held = {name: one for name, one in state.items() if wants(name)}
+        for name in ledger.client.held:
+            ledger.client.doubt(name)
 
     def _answer(self, ledger: Ledger, request: SotwRequest) -> Received:
         self._heard_out = True

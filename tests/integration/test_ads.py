@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 
-import pytest
 from envoy.config.core.v3 import base_pb2
 
 from snapshots.snapshot import Resource, Snapshot
-from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, TypeUrl
+from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
 from tests.support.ads_client import AdsClient
 from tests.support.snapshots import (
     cluster,
@@ -21,31 +20,9 @@ from tests.support.snapshots import (
     resource,
     route,
 )
-from tests.support.xds_server import XdsServer, xds_server
+from tests.support.xds_server import start
 
 RUNTIME = TypeUrl("type.googleapis.com/envoy.service.runtime.v3.Runtime")
-
-
-@pytest.fixture
-async def server():
-    async with xds_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def client(server: XdsServer, variant):
-    async with AdsClient(server.address, variant) as connected:
-        yield connected
-
-
-async def start(client: AdsClient, *resources) -> None:
-    """Ask for everything, like an Envoy that has been told *resources*."""
-    await client.subscribe(CLUSTER)
-    await client.subscribe(ENDPOINT, *(r.name for r in resources if r.type_url == ENDPOINT))
-    await client.subscribe(LISTENER)
-    await client.subscribe(SCOPED_ROUTE)
-    await client.subscribe(ROUTE, *(r.name for r in resources if r.type_url == ROUTE))
-    await client.settle()
 
 
 async def follow(client: AdsClient, last: Resource) -> None:

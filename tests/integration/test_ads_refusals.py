@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-import pytest
 import structlog
 
 from snapshots.type_urls import CLUSTER
@@ -12,19 +11,6 @@ from tests.support.ads_client import AdsClient
 from tests.support.snapshots import (
     cluster,
 )
-from tests.support.xds_server import XdsServer, xds_server
-
-
-@pytest.fixture
-async def server():
-    async with xds_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def client(server: XdsServer, variant):
-    async with AdsClient(server.address, variant) as connected:
-        yield connected
 
 
 async def test_a_refused_resource_is_told_once_and_the_log_says_what_follows(

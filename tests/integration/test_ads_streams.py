@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 import grpc
-import pytest
 from envoy.config.core.v3 import base_pb2
 
 from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, TypeUrl
@@ -17,30 +16,8 @@ from tests.support.snapshots import (
     pool,
     route,
 )
-from tests.support.xds_server import XdsServer, xds_server
+from tests.support.xds_server import start, xds_server
 from xds_server.ads.stream import MAX_TYPES
-
-
-@pytest.fixture
-async def server():
-    async with xds_server() as running:
-        yield running
-
-
-@pytest.fixture
-async def client(server: XdsServer, variant):
-    async with AdsClient(server.address, variant) as connected:
-        yield connected
-
-
-async def start(client: AdsClient, *resources) -> None:
-    """Ask for everything, like an Envoy that has been told *resources*."""
-    await client.subscribe(CLUSTER)
-    await client.subscribe(ENDPOINT, *(r.name for r in resources if r.type_url == ENDPOINT))
-    await client.subscribe(LISTENER)
-    await client.subscribe(SCOPED_ROUTE)
-    await client.subscribe(ROUTE, *(r.name for r in resources if r.type_url == ROUTE))
-    await client.settle()
 
 
 def stream_tasks() -> set[asyncio.Task]:

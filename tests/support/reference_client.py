@@ -7,6 +7,7 @@ responses cross on the wire in every order that a stream allows.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -42,7 +43,7 @@ class Temper:
 
 
 @dataclass
-class ReferenceClient:
+class ReferenceClient(ABC):
     """What an Envoy holds, and what it says next; subclasses speak one variant."""
 
     temper: Temper
@@ -172,17 +173,21 @@ class ReferenceClient:
         self.broken = (self.works & routes.keys()) - works
         self.works = works | self.broken
 
+    @abstractmethod
     def open(self, type_url: TypeUrl, names: tuple[str, ...]) -> None:
-        raise NotImplementedError
+        """Ask for the first time."""
 
+    @abstractmethod
     def resubscribe(self, type_url: TypeUrl, new: set[str], gone: set[str]) -> None:
-        raise NotImplementedError
+        """Ask for *new* names besides, and no longer for those *gone*."""
 
+    @abstractmethod
     def apply(self, response, good: dict[str, Resource]) -> None:
-        raise NotImplementedError
+        """Hold what *response* says, as far as it is *good*."""
 
+    @abstractmethod
     def say(self, response, error: str | None) -> None:
-        raise NotImplementedError
+        """Answer *response*: with *error* refuse it."""
 
 
 class DeltaClient(ReferenceClient):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Generic, TypeVar
 
@@ -29,7 +30,7 @@ from xds_server.protocol.sotw import SotwSession
 ResponseT = TypeVar("ResponseT", DeltaResponse, SotwResponse)
 
 
-class Talk(Generic[ResponseT]):
+class Talk(ABC, Generic[ResponseT]):
     """One stream, with what `AdsStream` does between a session and the quarantine."""
 
     session: Session[ResponseT]
@@ -80,21 +81,21 @@ class Talk(Generic[ResponseT]):
         self.offer(self.desired)
         return received
 
+    @abstractmethod
     def subscribe(self, type_url: TypeUrl, *resource_names: str) -> Received:
         """Ask for *resource_names*, or by naming none for the legacy wildcard."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ask_for_more(self, type_url: TypeUrl, *resource_names: str) -> Received:
         """Ask for *resource_names* beside those that were asked for before."""
-        raise NotImplementedError
 
+    @abstractmethod
     def ack(self, response: ResponseT) -> Received:
         """Accept *response*."""
-        raise NotImplementedError
 
+    @abstractmethod
     def nack(self, response: ResponseT, error_detail: str = "no") -> Received:
         """Refuse *response*."""
-        raise NotImplementedError
 
     def settle(self) -> list[ResponseT]:
         """Accept everything until there is silence; return what was written."""

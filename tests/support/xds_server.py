@@ -10,6 +10,8 @@ import grpc
 from prometheus_client import CollectorRegistry
 
 from snapshots.snapshot import Resource, Snapshot
+from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE
+from tests.support.ads_client import AdsClient
 from tests.support.snapshots import snapshot
 from xds_server.ads import SERVER_OPTIONS, AdsService, add_ads
 from xds_server.fleet import Fleet
@@ -53,3 +55,13 @@ async def xds_server(fleet: Fleet | None = None) -> AsyncIterator[XdsServer]:
     finally:
         ads.close()
         await server.stop(1)
+
+
+async def start(client: AdsClient, *resources) -> None:
+    """Ask for everything, like an Envoy that has been told *resources*."""
+    await client.subscribe(CLUSTER)
+    await client.subscribe(ENDPOINT, *(r.name for r in resources if r.type_url == ENDPOINT))
+    await client.subscribe(LISTENER)
+    await client.subscribe(SCOPED_ROUTE)
+    await client.subscribe(ROUTE, *(r.name for r in resources if r.type_url == ROUTE))
+    await client.settle()

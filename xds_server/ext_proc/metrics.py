@@ -6,7 +6,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
-from xds_server.ext_proc.errors import ErrorCode
+from snapshots.ir.refusals import RefusalCode
 
 _SECONDS = (0.000_01, 0.000_1, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
 _BYTES = (256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864)
@@ -30,7 +30,7 @@ class Metrics:
         )
         # Every code is there from the start: a rate over a counter that appears late loses its
         # first step.
-        self._refusals = {code: refusals.labels(code) for code in get_args(ErrorCode)}
+        self._refusals = {code: refusals.labels(code) for code in get_args(RefusalCode)}
         self._seconds = Histogram(
             "modelyard_ext_proc_extraction_seconds",
             "Time to read the model name out of a body.",
@@ -49,7 +49,7 @@ class Metrics:
         self._body_bytes.observe(body_bytes)
         self._seconds.observe(seconds)
 
-    def answered(self, refused: ErrorCode | None) -> None:
+    def answered(self, refused: RefusalCode | None) -> None:
         """Count a request that was answered, and its refusal if it was refused."""
         self._requests.inc()
         if refused is not None:

@@ -21,7 +21,8 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 from envoy.type.v3.http_status_pb2 import HttpStatus
 
 from snapshots.ir.names import MODEL_HEADER
-from xds_server.ext_proc.errors import REFUSALS, ModelNameError, error_body
+from snapshots.ir.refusals import REFUSALS
+from xds_server.ext_proc.errors import ModelNameError, error_body
 from xds_server.ext_proc.model_name import model_name
 
 CONTINUE = ProcessingResponse(request_headers=HeadersResponse(response=CommonResponse()))

@@ -7,11 +7,12 @@ from typing import get_args
 
 import pytest
 
-from xds_server.ext_proc.errors import REFUSALS, ErrorCode, ModelNameError, error_body, shortened
+from snapshots.ir.refusals import REFUSALS, RefusalCode
+from xds_server.ext_proc.errors import ModelNameError, error_body, shortened
 
 
 def test_every_code_has_its_row():
-    assert set(REFUSALS) == set(get_args(ErrorCode))
+    assert set(REFUSALS) == set(get_args(RefusalCode))
 
 
 @pytest.mark.parametrize(

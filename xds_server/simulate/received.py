@@ -8,10 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import quote
 
 from xds_server.simulate.errors import RefusedError
+from xds_server.simulate.form import is_form, read_form
 
 ROUTING_HEADERS = "x-gateway-"
 MAX_HEADER_CHARS = 1024
@@ -20,7 +21,7 @@ _PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A request with a JSON body, as it arrived."""
+    """A request with a body of JSON, or a form, as it arrived."""
 
     path: str
     """Path and query, as on the request line."""
@@ -32,7 +33,11 @@ class Received:
     model: str | None
     """The name in the body; None if it has none."""
     fields: Mapping[str, object] = field(repr=False)
-    """The body's JSON object."""
+    """The body's JSON object, or the fields of the form."""
+
+    def asking(self, fields: Mapping[str, object]) -> Received:
+        """Return the same request as if its body held *fields*."""
+        return replace(self, fields=fields)
 
     def report(self, server: str) -> dict[str, object]:
         """Return the object `simulate` of an answer."""
@@ -47,8 +52,13 @@ class Received:
 
 
 def read_received(path: str, raw_headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Received:
-    """Return the request made of these parts; RefusedError (400) if the body is no JSON object."""
-    fields = _json_object(body)
+    """Return the request made of these parts.
+
+    RefusedError (400) if the body is neither a JSON object nor a form that says that it is one.
+    """
+    raw_headers = tuple(raw_headers)
+    content_type = _content_type(raw_headers)
+    fields = read_form(content_type, body) if is_form(content_type) else _json_object(body)
     model = fields.get("model")
     if model is not None and not isinstance(model, str):
         raise RefusedError(400, "`model` must be a string", param="model", code="invalid_type")
@@ -79,6 +89,11 @@ def _json_object(body: bytes) -> dict[str, object]:
     if not isinstance(parsed, dict):
         raise RefusedError(400, "The body is not a JSON object", code="invalid_json")
     return parsed
+
+
+def _content_type(raw_headers: Iterable[tuple[bytes, bytes]]) -> str:
+    found = [value for name, value in raw_headers if name.lower() == b"content-type"]
+    return found[0].decode("latin-1") if found else ""
 
 
 def _routing_headers(raw_headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

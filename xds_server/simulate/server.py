@@ -25,6 +25,12 @@ from xds_server.simulate.metrics import VllmMetrics
 from xds_server.simulate.received import Received, header_text, read_received
 from xds_server.simulate.settings import SettingsError, SimulateSettings
 from xds_server.simulate.shapes import CHAT, COMPLETION, STREAM_END, Shape, event
+from xds_server.simulate.wholes import (
+    message_body,
+    ranking_body,
+    response_body,
+    transcription_body,
+)
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_HEADER_BYTES = 64 * 1024
@@ -32,6 +38,15 @@ STOP_GRACE_S = 1.0
 """How long requests in flight may go on once the server stops."""
 
 Pace = Callable[[float], Awaitable[object]]
+
+WHOLES = {
+    "/v1/embeddings": embeddings_body,
+    "/v1/responses": response_body,
+    "/v1/messages": message_body,
+    "/v1/rerank": ranking_body,
+    "/v1/audio/transcriptions": transcription_body,
+}
+"""What is answered whole, and by which function of the request."""
 
 
 class SimulatedServer:
@@ -59,7 +74,7 @@ class SimulatedServer:
         self.requests: Counter[str] = Counter()
         """Requests by route, such as `/v1/chat/completions`; others count as `unknown`."""
         self.last: Received | None = None
-        """The newest request that had a JSON body."""
+        """The newest request whose body could be read."""
         self.metrics = VllmMetrics(model, self.adapters)
         self.address = ""
         """`host:port`, once it runs."""
@@ -78,7 +93,7 @@ class SimulatedServer:
         app.on_response_prepare.append(self._sign)
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/completions", self._complete)
-        app.router.add_post("/v1/embeddings", self._embed)
+        app.router.add_routes(web.post(path, self._whole) for path in WHOLES)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/v1/models/{id:.+}", self._model)
         app.router.add_get("/health", self._health)
@@ -176,12 +191,13 @@ class SimulatedServer:
         await response.write_eof()
         return response
 
-    async def _embed(self, request: web.Request) -> web.Response:
+    async def _whole(self, request: web.Request) -> web.Response:
+        build = WHOLES[request.path]
         received = await self._receive(request)
         with self._serving(received):
             await self._pace(self.settings.latency_s)
             self._next_serial()
-            body = embeddings_body(received, server=self.name, model=self.model)
+            body = build(received, server=self.name, model=self.model)
         return web.json_response(body, headers=_model_header(received))
 
     def _cards(self) -> list[dict[str, object]]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from snapshots.registry import names as registry_names
+
 MODEL_HEADER: Final = "x-gateway-model-name"
 """The name that the client wrote in `model`; the scope key of a request."""
 BASE_MODEL_HEADER: Final = "x-gateway-base-model-name"
@@ -18,6 +20,14 @@ ROUTING_HEADER_PREFIX: Final = "x-gateway-"
 NO_MODEL: Final = "-"
 """Value of the model header while no model is known; no registry name may be this."""
 
+MAX_NAME_BYTES: Final = registry_names.MAX_NAME_BYTES
+"""Of a model's name in UTF-8."""
+WHITE_SPACE: Final = (
+    "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006"
+    "\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+)
+"""What `str.isspace` takes for white space; a name of nothing else is blank."""
+
 NO_MODEL_ROUTES: Final = "no-model"
 """The scope and RouteConfiguration of requests without a model: paths, lists, uploads."""
 NO_MODEL_CLUSTER: Final = "no-model"
@@ -27,8 +37,10 @@ XDS_CLUSTER: Final = "modelyard-xds"
 EXT_PROC_CLUSTER: Final = "modelyard-ext-proc"
 """Both are static clusters of the bootstrap."""
 
+GUNZIP_FILTER: Final = "envoy.filters.http.decompressor"
 EXT_PROC_FILTER: Final = "envoy.filters.http.ext_proc"
-TRANSFORM_FILTER: Final = "envoy.filters.http.transform"
+NATIVE_FILTER: Final = "modelyard.extract_model"
+"""The Lua filter that reads the model's name where the companion did not."""
 BUFFER_FILTER: Final = "envoy.filters.http.buffer"
 ROUTER_FILTER: Final = "envoy.filters.http.router"
 REWRITE_FILTER: Final = "modelyard.rewrite_model"

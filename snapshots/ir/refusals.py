@@ -24,6 +24,9 @@ RefusalCode = Literal[
 REFUSAL_TYPE: Final = "invalid_request_error"
 """The `type` of every refusal."""
 
+MAX_ECHOED_CHARACTERS: Final = 80
+"""Of a name, in a message: enough to recognise it; a whole body's worth is not sent back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

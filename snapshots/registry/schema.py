@@ -205,7 +205,7 @@ class Extraction(RegistryPart):
         default="ext_proc",
         description=(
             "`ext_proc`: the companion beside each Envoy reads it. "
-            "`native`: Envoy's own transform filter does."
+            "`native`: a script inside Envoy does."
         ),
     )
     on_failure: Literal["native", "reject"] = Field(

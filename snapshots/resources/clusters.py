@@ -6,7 +6,6 @@ Source: "Cluster (proto)", "Health checking (proto)" and "HTTP upstream options 
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
 
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.core import v3 as core_v3
@@ -22,6 +21,7 @@ from snapshots.ir import names
 from snapshots.resources.encode import Plain, pack, struct
 from snapshots.resources.endpoints import build_load_assignment
 from snapshots.resources.parts import ADS, seconds
+from snapshots.resources.scripts import rewrite_script
 from snapshots.resources.typed_struct import TypedStruct
 
 CONNECT_TIMEOUT_S = 5.0
@@ -143,9 +143,8 @@ def _rewrite_filter() -> Any:
 
     `shared_vm_id` lets all clusters share one Lua state; our types do not know the field yet.
     """
-    script = files("snapshots.resources").joinpath("rewrite_model.lua").read_text()
     lua: dict[str, Plain] = {
-        "default_source_code": {"inline_string": script},
+        "default_source_code": {"inline_string": rewrite_script()},
         "shared_vm_id": names.REWRITE_FILTER,
     }
     return pack(TypedStruct(type_url=LUA_TYPE, value=struct(lua)))

@@ -23,6 +23,7 @@ from snapshots.resources.parts import set_header
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
 RETRY_AFTER_S = 5
+EXTRACTION_UNAVAILABLE = "The gateway cannot read the model name at the moment. Try again later."
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +45,14 @@ class LocalReply:
 
 
 LOCAL_REPLIES = (
-    LocalReply(
-        status=400,
-        code="missing_model",
-        message="The body must be a JSON object with a string in `model`, and the content-type"
-        " application/json.",
-        kind=INVALID_REQUEST,
-        param="model",
+    LocalReply(  # the cluster without servers: no extraction has said anything
+        status=503,
+        code="extraction_unavailable",
+        message=EXTRACTION_UNAVAILABLE,
+        kind=SERVER_ERROR,
         flags=("UH",),
         without_model=True,
+        retry_after=True,
     ),
     LocalReply(
         status=404,
@@ -102,7 +102,7 @@ LOCAL_REPLIES = (
     LocalReply(
         status=503,
         code="extraction_unavailable",
-        message="The gateway cannot read the model name at the moment. Try again later.",
+        message=EXTRACTION_UNAVAILABLE,
         kind=SERVER_ERROR,
         original_status=503,
         without_model=True,

@@ -21,6 +21,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
+from snapshots.ir.refusals import REFUSALS, error_object
 from snapshots.resources.encode import pack, struct
 from snapshots.resources.http_filters import build_buffer
 from snapshots.resources.model_list import build_model_list
@@ -65,6 +66,7 @@ def build_no_model_routes(gateway: ir.Gateway) -> route_v3.RouteConfiguration:
     routes = [
         _too_large_route(gateway.extraction),
         _model_list_route(model_list),
+        _unsupported_encoding_route(),
         *(_path_route(path_route, gateway) for path_route in gateway.path_routes),
         _upload_route(),
         _nothing_to_route_by(),
@@ -198,6 +200,20 @@ def _too_large_route(extraction: ir.Extraction) -> route_v3.Route:
     )
 
 
+def _unsupported_encoding_route() -> route_v3.Route:
+    """Return what a request matches whose body neither extraction nor rewrite could read."""
+    supported = matcher_v3.StringMatcher(
+        safe_regex=matcher_v3.RegexMatcher(regex="(?i)gzip|identity|")
+    )
+    name = "content-encoding"
+    headers = [
+        route_v3.HeaderMatcher(name=name, present_match=True),
+        route_v3.HeaderMatcher(name=name, string_match=supported, invert_match=True),
+    ]
+    error = error_object("unsupported_content_encoding", "unknown to this gateway")
+    return _refusing_route(headers, REFUSALS["unsupported_content_encoding"].status, error)
+
+
 def _upload_route() -> route_v3.Route:
     """Return what a request with a body matches first.
 
@@ -211,15 +227,19 @@ def _upload_route() -> route_v3.Route:
 
 
 def _nothing_to_route_by() -> route_v3.Route:
-    error = {
-        "message": "This method has no body that could name a model, and no path route matches.",
-        "type": "invalid_request_error",
-        "param": "model",
-        "code": "missing_model",
-    }
+    error = error_object(
+        "missing_model", "this method has no body that could name one, and no path route matches"
+    )
+    return _refusing_route([], REFUSALS["missing_model"].status, error)
+
+
+def _refusing_route(
+    headers: list[route_v3.HeaderMatcher], status: int, error: object
+) -> route_v3.Route:
+    """Return the route that answers every request with these *headers* by *error*."""
     return route_v3.Route(
-        match=route_v3.RouteMatch(prefix="/"),
-        direct_response=_direct_response(400, json.dumps({"error": error})),
+        match=route_v3.RouteMatch(prefix="/", headers=headers),
+        direct_response=_direct_response(status, json.dumps(error)),
         response_headers_to_add=[set_header("content-type", "application/json")],
         typed_per_filter_config=_without_extraction(),
     )
@@ -238,4 +258,4 @@ def _method(regex: str) -> route_v3.HeaderMatcher:
 
 def _without_extraction() -> dict[str, Any]:
     disabled = pack(route_v3.FilterConfig(disabled=True))
-    return {names.EXT_PROC_FILTER: disabled, names.TRANSFORM_FILTER: disabled}
+    return {names.EXT_PROC_FILTER: disabled, names.NATIVE_FILTER: disabled}

@@ -9,50 +9,21 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.json_texts import (
+    CHARACTERS,
+    MODEL_KEYS,
+    OTHER_KEYS,
+    VALUES,
+    WHITE_SPACE,
+    members,
+    object_of,
+    strings,
+)
+from tests.support.lua_filter import Outcome
 from tests.support.rewrite_script import context_for, rewrite, run
 
 NAME = "meta-llama/Llama-3.2-1B-Instruct"
 ADAPTERS = ("food-review", "sql-lora", "ü/ß", "🦙", 'say "a\\b"')
-
-
-# --- JSON texts, as many ways as there are to write them ---
-
-WHITE_SPACE = st.text(" \t\r\n", max_size=3)
-CHARACTERS = st.characters(exclude_categories=("Cs",))
-SOME_TEXT = st.text(CHARACTERS, max_size=8)
-DECOYS = st.sampled_from(["model", "Model", "models", "odel", '"model":', "\\", "messages"])
-
-
-def ways_to_write(character: str) -> st.SearchStrategy[str]:
-    """Draw one of the ways in which a JSON string may hold *character*."""
-    plain = json.dumps(character, ensure_ascii=False)[1:-1]
-    units = character.encode("utf-16-be").hex()
-    escaped = "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
-    ways = [plain, escaped, escaped.upper().replace("\\U", "\\u")]
-    return st.sampled_from([*ways, "\\/"] if character == "/" else ways)
-
-
-@st.composite
-def strings(draw, texts=DECOYS | SOME_TEXT):
-    return '"' + "".join(draw(ways_to_write(character)) for character in draw(texts)) + '"'
-
-
-@st.composite
-def members(draw, keys, values):
-    return f"{draw(keys)}{draw(WHITE_SPACE)}:{draw(WHITE_SPACE)}{draw(values)}"
-
-
-@st.composite
-def containers(draw, values):
-    is_array = draw(st.booleans())
-    items = draw(st.lists(values if is_array else members(strings(), values), max_size=3))
-    inside = ",".join(f"{draw(WHITE_SPACE)}{item}{draw(WHITE_SPACE)}" for item in items)
-    return f"[{inside}]" if is_array else f"{{{inside}}}"
-
-
-SCALARS = st.sampled_from(["null", "true", "-1.5e3", "0"]) | strings()
-VALUES = st.recursive(SCALARS, containers, max_leaves=6)
-OTHER_KEYS = strings().filter(lambda key: json.loads(key) != "model")
 
 
 @dataclass(frozen=True)
@@ -65,7 +36,7 @@ class Member:
 
 @st.composite
 def model_members(draw):
-    key = draw(strings(st.just("model"))) + draw(WHITE_SPACE) + ":" + draw(WHITE_SPACE)
+    key = draw(MODEL_KEYS) + draw(WHITE_SPACE) + ":" + draw(WHITE_SPACE)
     value = draw(strings(st.sampled_from([*ADAPTERS, "small", ""])) | VALUES)
     decoded = json.loads(value)
     is_replaced = isinstance(decoded, str) and decoded not in ADAPTERS
@@ -81,14 +52,9 @@ def documents(draw):
     drawn = draw(st.lists(model_members() | OTHER_MEMBERS, max_size=4))
     spaces = [draw(WHITE_SPACE) for _ in range(2 * len(drawn) + 2)]
     return tuple(
-        written([getattr(member, side) for member in drawn], spaces) for side in ("before", "after")
+        object_of([getattr(member, side) for member in drawn], spaces)
+        for side in ("before", "after")
     )
-
-
-def written(items: list[str], spaces: list[str]) -> str:
-    between = zip(spaces[::2], items, spaces[1::2], strict=False)
-    inside = ",".join(f"{left}{item}{right}" for left, item, right in between)
-    return f"{spaces[-2]}{{{inside}}}{spaces[-1]}"
 
 
 # --- what holds for all of them ---
@@ -207,9 +173,9 @@ def test_a_deep_and_a_long_body_are_read_to_the_end():
 
 
 def test_without_a_context_the_body_is_not_even_read():
-    assert run(b'{"model":"small"}', None) == (None, None, False)
-    assert run(b'{"model":"small"}', {}) == (None, None, False)
+    assert run(b'{"model":"small"}', None) == Outcome()
+    assert run(b'{"model":"small"}', {}) == Outcome()
 
 
 def test_a_request_without_a_body_passes():
-    assert run(None, context_for("NEW")) == (None, None, True)
+    assert run(None, context_for("NEW")) == Outcome(was_read=True)

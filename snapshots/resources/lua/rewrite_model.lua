@@ -1,0 +1,53 @@
+-- Writes the name that the chosen pool expects over the model that a body names; no other byte of
+-- the body changes. The route's filter context says what to write:
+--   model  the new name, escaped as inside a JSON string
+--   keep   names to leave alone (LoRA adapters), each between line feeds
+-- Without a context, and where the body names no model or is not well-formed, it passes as it came.
+
+-- Above what any extraction lets pass.
+local MAX_DEPTH = 100000
+
+-- First and last byte of each name in `text`, a body of a form if it has a boundary.
+local function spans_of_names(text, boundary)
+  if boundary then return form_values(text, boundary) or {} end
+  local spans = {}
+  for _, at in ipairs(model_values(text, MAX_DEPTH) or {}) do
+    if byte(text, at) == QUOTE then spans[#spans + 1] = { at + 1, closing_quote(text, at) - 1 } end
+  end
+  return spans
+end
+
+local function is_kept(name, keep)
+  return not find(name, "\n", 1, true) and find(keep, "\n" .. name .. "\n", 1, true)
+end
+
+local function rewritten(text, boundary, name, keep)
+  local parts, from = {}, 1
+  if boundary then name = unescaped(name) end
+  for _, span in ipairs(spans_of_names(text, boundary)) do
+    local old = sub(text, span[1], span[2])
+    if old ~= name and not is_kept(boundary and old or unescaped(old), keep) then
+      parts[#parts + 1] = sub(text, from, span[1] - 1)
+      parts[#parts + 1] = name
+      from = span[2] + 1
+    end
+  end
+  if from == 1 then return nil end
+  parts[#parts + 1] = sub(text, from)
+  return table.concat(parts)
+end
+
+function envoy_on_request(handle)
+  local context = handle:filterContext()
+  local name = context and context:get("model")
+  if not name then return end
+  -- Now, as neither context nor headers are there any more once the body was waited for.
+  local keep = context:get("keep") or ""
+  local boundary = form_boundary(handle:headers():get("content-type"))
+  local body = handle:body()
+  if not body then return end
+  local text = rewritten(body:getBytes(0, body:length()), boundary, name, keep)
+  if not text then return end
+  local length = body:setBytes(text)
+  handle:headers():replace("content-length", tostring(length))
+end

@@ -1,0 +1,87 @@
+"""The Lua that Envoy runs: sources of this package, put together to one script for each filter.
+
+The names and limits that a script needs stand before it as locals, so that the scripts and the
+rest of the project cannot disagree. Comments and indentation are left out: the script of the
+rewrite is part of every cluster that has one.
+
+Source: "Lua" under HTTP filters in Envoy's docs, read at 1.40; the language is LuaJIT's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+
+from snapshots.ir import names
+from snapshots.ir.refusals import MAX_ECHOED_CHARACTERS, REFUSALS, RefusalCode, error_object
+
+MAX_DEPTH = 500
+"""Levels of nesting in a body; the companion takes as many at least."""
+
+LuaValue = str | int | Mapping[str, "LuaValue"] | list["LuaValue"]
+
+
+@cache
+def extraction_script() -> str:
+    """Return the script that names the model of a request, or refuses the request."""
+    constants: dict[str, LuaValue] = {
+        "MODEL_HEADER": names.MODEL_HEADER,
+        "NO_MODEL": names.NO_MODEL,
+        "MAX_DEPTH": MAX_DEPTH,
+        "MAX_NAME_BYTES": names.MAX_NAME_BYTES,
+        "MAX_ECHOED_CHARACTERS": MAX_ECHOED_CHARACTERS,
+        "SPACES": dict.fromkeys(names.WHITE_SPACE, 1),
+        "REFUSALS": {code: _refusal(code) for code in REFUSALS},
+    }
+    return _locals(constants) + _sources("json_text", "form_data", "extract_model")
+
+
+@cache
+def rewrite_script() -> str:
+    """Return the script that writes the name that a pool expects into the body."""
+    return _sources("json_text", "form_data", "rewrite_model")
+
+
+def _sources(*modules: str) -> str:
+    folder = files("snapshots.resources").joinpath("lua")
+    return "".join(
+        _condensed(folder.joinpath(f"{module}.lua").read_text(encoding="utf-8"))
+        for module in modules
+    )
+
+
+def _condensed(source: str) -> str:
+    """Return *source* without comments and indentation; no string of ours holds ` -- `."""
+    lines = (re.sub(r"(^| )-- .*|^--$", "", line.strip()).rstrip() for line in source.splitlines())
+    return "".join(f"{line}\n" for line in lines if line)
+
+
+def _refusal(code: RefusalCode) -> list[LuaValue]:
+    """Return what refuses by *code*: status, and the body before and behind the detail."""
+    before, behind = json.dumps(error_object(code, "\0")).split(r"\u0000")
+    return [str(REFUSALS[code].status), before, behind]
+
+
+def _locals(constants: Mapping[str, LuaValue]) -> str:
+    return "".join(f"local {name} = {_lua(value)}\n" for name, value in constants.items())
+
+
+def _lua(value: LuaValue) -> str:
+    """Return *value* as a Lua expression of ASCII characters."""
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        return f'"{"".join(_lua_byte(byte) for byte in value.encode())}"'
+    if isinstance(value, list):
+        return f"{{{', '.join(_lua(item) for item in value)}}}"
+    return f"{{{', '.join(f'[{_lua(key)}] = {_lua(item)}' for key, item in value.items())}}}"
+
+
+def _lua_byte(byte: int) -> str:
+    character = chr(byte)
+    if character in {'"', "\\"}:
+        return f"\\{character}"
+    return character if character.isascii() and character.isprintable() else f"\\{byte:03}"

@@ -11,7 +11,6 @@ import aiohttp
 import grpc
 import pytest
 from envoy.service.ext_proc.v3.external_processor_pb2 import HttpHeaders, ProcessingRequest
-from grpc_health.v1 import health_pb2
 from structlog.testing import capture_logs
 
 from tests.support.ext_proc_client import HEADERS_ONLY, companion, whole_body
@@ -156,21 +155,19 @@ async def test_health_is_told_for_the_process_and_for_the_service():
         assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_a_stop_says_not_serving_and_lets_calls_in_flight_finish(unix_address):
+async def test_a_stop_sends_clients_elsewhere_and_lets_calls_in_flight_finish(unix_address):
     async with companion(unix_address, grace_s=30) as running:
         call = await running.after_headers()
-        watch = running.health().Watch(health_pb2.HealthCheckRequest(service=SERVICE))
-        before = await watch.read()
         running.stop.set()
-        after = await watch.read()
-        watch.cancel()
+        await running.told_to_leave()
         await call.write(whole_body(LLAMA))
         answer = await call.read()
 
-        assert before.status == health_pb2.HealthCheckResponse.SERVING
-        assert after.status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert answer.request_body.response.clear_route_cache
         assert await call.code() is grpc.StatusCode.OK
+        with pytest.raises(grpc.aio.AioRpcError) as gone:
+            await running.health_of("")
+        assert gone.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_a_stop_cuts_a_call_that_outlasts_the_grace(unix_address):

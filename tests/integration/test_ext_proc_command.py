@@ -9,7 +9,6 @@ import socket
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2
 
 from tests.support.ext_proc_client import Companion, whole_body
 from tests.support.ext_proc_process import Ended, companion_process, run
@@ -46,12 +45,9 @@ async def test_a_signal_lets_a_call_in_flight_finish(unix_address):
         grpc.aio.insecure_channel(unix_address) as channel,
     ):
         client = Companion(channel, unix_address, asyncio.Event())
-        watch = client.health().Watch(health_pb2.HealthCheckRequest(service=""))
-        await watch.read()
         call = await client.after_headers()
         running.process.terminate()
-        await watch.read()  # NOT_SERVING: the signal has arrived
-        watch.cancel()
+        await client.told_to_leave()
         await call.write(whole_body(LLAMA))
         answer = await call.read()
         ended = await running.ended()

@@ -73,6 +73,12 @@ class Companion:
         refusal = (await self.answer_to(content)).immediate_response
         return refusal.status.code, json.loads(refusal.body)["error"]["code"]
 
+    async def told_to_leave(self) -> None:
+        """Wait until the companion has told our connection to open no more calls."""
+        ready = grpc.ChannelConnectivity.READY
+        while self.channel.get_state() is ready:
+            await self.channel.wait_for_state_change(ready)
+
     def health(self) -> health_pb2_grpc.HealthStub:
         return health_pb2_grpc.HealthStub(self.channel)
 

@@ -15,6 +15,7 @@ from multiprocessing.context import ForkProcess
 
 from xds_server.address import Address
 from xds_server.ext_proc.listen import ListenError, bound_socket, claim, explained
+from xds_server.ext_proc.loop import run
 from xds_server.ext_proc.server import CompanionOptions, serve_companion
 from xds_server.garbage import spare_what_lives
 
@@ -49,7 +50,7 @@ def run_companion(
         spare_what_lives()  # else a search among the modules holds requests up now and then
         ready(bound)
 
-    asyncio.run(serve())
+    run(serve())
 
 
 def run_workers(

@@ -7,26 +7,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1.health import aio as health_aio  # type: ignore[attr-defined]
-
 from xds_server.address import Address
+from xds_server.ext_proc.connections import Connections
 from xds_server.ext_proc.listen import (
     ListenAddress,
-    ListenError,
     UnixAddress,
     claim,
+    explained,
     parse_listen_address,
 )
 from xds_server.ext_proc.metrics import Metrics
-from xds_server.ext_proc.service import EXT_PROC_SERVICE, ExternalProcessor
 from xds_server.ext_proc.web import serving_metrics
-
-MIB = 1024 * 1024
-
-# Room for what surrounds a body in its message.
-_ENVELOPE_BYTES = 64 * 1024
+from xds_server.ext_proc.wire.limits import MIB, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,37 +60,28 @@ async def serve_companion(
 async def _serving(
     address: ListenAddress, metrics: Metrics, options: CompanionOptions
 ) -> AsyncIterator[ListenAddress]:
-    server = grpc.aio.server(options=_channel_options(options))
-    server.add_generic_rpc_handlers((ExternalProcessor(metrics).handler(),))
-    health = health_aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health, server)
-    for service in ("", EXT_PROC_SERVICE):
-        await health.set(service, health_pb2.HealthCheckResponse.SERVING)
-    bound = _bind(server, address)
-    await server.start()
+    connections = Connections(metrics, Limits(max_body_bytes=options.max_body_bytes))
+    with explained(address):
+        server, bound = await _listening(connections, address, options)
     try:
         yield bound
     finally:
-        await health.enter_graceful_shutdown()
-        # This also removes a Unix socket, at once: a successor may start before we have ended.
-        await server.stop(options.grace_s)
+        server.close()
+        if isinstance(address, UnixAddress):
+            # At once: a successor may start before we have ended.
+            address.path.unlink(missing_ok=True)
+        await connections.drain(options.grace_s)
 
 
-def _channel_options(options: CompanionOptions) -> list[tuple[str, int]]:
-    return [
-        ("grpc.max_receive_message_length", options.max_body_bytes + _ENVELOPE_BYTES),
-        ("grpc.so_reuseport", int(options.share_port)),
-        # An Envoy may keep its connection alive by pings, however idle and as often as it likes.
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 1000),
-        ("grpc.http2.max_ping_strikes", 0),
-    ]
-
-
-def _bind(server: grpc.aio.Server, address: ListenAddress) -> ListenAddress:
-    """Bind *server* to *address* and return that address with the port chosen."""
-    try:
-        port = server.add_insecure_port(str(address))
-    except RuntimeError as error:
-        raise ListenError(f"cannot listen on {address}: gRPC could not bind it") from error
-    return address if isinstance(address, UnixAddress) else Address(address.host, port)
+async def _listening(
+    connections: Connections, address: ListenAddress, options: CompanionOptions
+) -> tuple[asyncio.Server, ListenAddress]:
+    """Listen on *address*; return the server, and that address with the port chosen."""
+    loop = asyncio.get_running_loop()
+    if isinstance(address, UnixAddress):
+        return await loop.create_unix_server(connections.protocol, address.path), address
+    server = await loop.create_server(
+        connections.protocol, address.host, address.port, reuse_port=options.share_port or None
+    )
+    port = server.sockets[0].getsockname()[1]
+    return server, Address(address.host, port)

@@ -1,64 +1,90 @@
-"""The gRPC method behind which a Session answers: `ExternalProcessor/Process` on grpc.aio.
+"""The methods of gRPC that the companion has: `ExternalProcessor/Process` and `Health/Check`.
 
-Each call ends as soon as the model is known, rather than when Envoy has got its response: a
+A call to Process ends as soon as the model is known, rather than when Envoy has got its response: a
 stream of tokens may last minutes, and a companion that stops need not wait for it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import perf_counter
-from typing import Any
 
-import grpc
 import structlog
 from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest, ProcessingResponse
+from google.protobuf.message import DecodeError
+from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from xds_server.ext_proc.metrics import Metrics
-from xds_server.ext_proc.session import Session, UnexpectedMessageError
+from xds_server.ext_proc.session import CONTINUE, Session, UnexpectedMessageError
+from xds_server.ext_proc.wire.grpc import (
+    OK,
+    Method,
+    Reply,
+    Status,
+    ended,
+    framed,
+    refusal,
+)
 
 EXT_PROC_SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
+PROCESS = f"/{EXT_PROC_SERVICE}/Process"
+HEALTH_CHECK = "/grpc.health.v1.Health/Check"
+
+_SERVING, _NOT_SERVING = 1, 2
+_CONTINUE = Reply(framed(CONTINUE.SerializeToString()), None)
+_NO_MESSAGE = refusal(Status.INTERNAL, "the call has no message")
+_OVER = Reply(b"", OK)
+_serialize = ProcessingResponse.SerializeToString
+_parse = ProcessingRequest.FromString
 
 log = structlog.get_logger()
 
-Context = grpc.aio.ServicerContext[ProcessingRequest, ProcessingResponse]
+
+class CompanionService:
+    """Opens calls; they share nothing but the counters."""
+
+    def __init__(self, metrics: Metrics, is_serving: Callable[[], bool]) -> None:
+        self._methods: dict[bytes, Method] = {
+            PROCESS.encode(): lambda: _ProcessCall(metrics),
+            HEALTH_CHECK.encode(): lambda: _HealthCheck(is_serving),
+        }
+
+    def method(self, path: bytes) -> Method | None:
+        """Return the method called *path*, if there is one."""
+        return self._methods.get(path)
 
 
-class ExternalProcessor:
-    """Answer Envoy's calls, one call per HTTP request; calls share nothing but the counters."""
+class _ProcessCall:
+    """What Envoy asks about one HTTP request."""
+
+    __slots__ = ("_metrics", "_session")
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._session = Session()
 
-    def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
-        """Return what to register with a grpc.aio server."""
-        process = grpc.stream_stream_rpc_method_handler(
-            self._process,
-            request_deserializer=ProcessingRequest.FromString,
-            response_serializer=ProcessingResponse.SerializeToString,
-        )
-        return grpc.method_handlers_generic_handler(EXT_PROC_SERVICE, {"Process": process})
-
-    async def _process(self, _requests: object, context: Context) -> None:
-        session = Session()
-        while not session.answered:
-            request = await context.read()
-            if request is grpc.aio.EOF:  # type: ignore[attr-defined]  # missing in grpc-stubs
-                return
-            try:
-                response = self._handle(session, request)
-            except UnexpectedMessageError as error:
-                log.warning("ext_proc.filter.misconfigured", error_message=str(error))
-                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-            await context.write(response)
-
-    def _handle(self, session: Session, request: ProcessingRequest) -> ProcessingResponse | None:
+    def message(self, content: bytes | memoryview) -> Reply:
+        session = self._session
         started = perf_counter()
-        response = session.handle(request)
-        if session.answered:
-            if session.body_bytes is not None:
-                self._metrics.extracted(session.body_bytes, perf_counter() - started)
-            self._answered(session)
-        return response
+        try:
+            response = session.handle(_parse(content))
+        except DecodeError:
+            return refusal(Status.INVALID_ARGUMENT, "the message is not a ProcessingRequest")
+        except UnexpectedMessageError as error:
+            log.warning("ext_proc.filter.misconfigured", error_message=str(error))
+            return refusal(Status.FAILED_PRECONDITION, str(error))
+        if response is CONTINUE:
+            return _CONTINUE
+        message = framed(_serialize(response)) if response is not None else b""
+        if not session.answered:
+            return Reply(message, None)
+        if session.body_bytes is not None:
+            self._metrics.extracted(session.body_bytes, perf_counter() - started)
+        self._answered(session)
+        return Reply(message, OK)
+
+    def half_closed(self) -> Reply:
+        return _OVER
 
     def _answered(self, session: Session) -> None:
         refused = session.refused
@@ -66,3 +92,28 @@ class ExternalProcessor:
         if refused:
             # Neither the name nor the body: both are what the client chose to send.
             log.info("ext_proc.request.refused", code=refused.code, body_bytes=session.body_bytes)
+
+
+class _HealthCheck:
+    """The standard health service (grpc.health.v1), for this process and for the one service.
+
+    Its two messages have one field each, number 1: on the wire they are these wrappers.
+    """
+
+    __slots__ = ("_is_serving",)
+
+    def __init__(self, is_serving: Callable[[], bool]) -> None:
+        self._is_serving = is_serving
+
+    def message(self, content: bytes | memoryview) -> Reply:
+        try:
+            service = StringValue.FromString(bytes(content)).value
+        except DecodeError:
+            return refusal(Status.INVALID_ARGUMENT, "the message is not a HealthCheckRequest")
+        if service not in {"", EXT_PROC_SERVICE}:
+            return refusal(Status.NOT_FOUND, "there is no such service")
+        status = _SERVING if self._is_serving() else _NOT_SERVING
+        return ended(Int32Value(value=status).SerializeToString())
+
+    def half_closed(self) -> Reply:
+        return _NO_MESSAGE

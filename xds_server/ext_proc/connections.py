@@ -1,0 +1,169 @@
+"""All connections of one process: what they share, how they are read and written, and their end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+import structlog
+from typing_extensions import override
+
+from xds_server.ext_proc.metrics import Metrics
+from xds_server.ext_proc.service import CompanionService
+from xds_server.ext_proc.wire.budget import Budget
+from xds_server.ext_proc.wire.connection import Connection
+from xds_server.ext_proc.wire.limits import Limits
+
+STALLED_AFTER_S = 5.0
+
+log = structlog.get_logger()
+
+
+class Connections:
+    """What all connections of one process share, and their end."""
+
+    def __init__(self, metrics: Metrics, limits: Limits) -> None:
+        self.serving = True
+        """What `Health/Check` says."""
+        self._limits = limits
+        self._budget = Budget(max(limits.buffered_bytes, limits.max_message_bytes))
+        self._service = CompanionService(metrics, lambda: self.serving)
+        self._open: set[_Protocol] = set()
+        self._changed = asyncio.Event()
+        self._draining = False
+        self._watch: asyncio.TimerHandle | None = None
+
+    def protocol(self) -> asyncio.Protocol:
+        """Return what handles a new connection: a factory for asyncio's servers."""
+        return _Protocol(self, self._connection)
+
+    async def drain(self, grace_s: float) -> None:
+        """Let calls in flight be answered and the peers go; after *grace_s* cut what is left.
+
+        No connection is to be accepted any more; one that comes all the same is drained as well.
+        """
+        self.serving = False
+        self._draining = True
+        for protocol in tuple(self._open):
+            protocol.drain()
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._all_closed()
+        except TimeoutError:
+            log.warning("ext_proc.connections.cut", connections=len(self._open))
+            for protocol in tuple(self._open):
+                protocol.abort()
+            await self._all_closed()
+
+    def opened(self, protocol: _Protocol) -> bool:
+        """Take *protocol* in; False if there are too many."""
+        if len(self._open) >= self._limits.max_connections:
+            log.warning("ext_proc.connection.refused", connections=len(self._open))
+            return False
+        self._open.add(protocol)
+        if self._draining:
+            protocol.drain()
+        self._look_for_stalled()
+        return True
+
+    def closed(self, protocol: _Protocol) -> None:
+        """Let *protocol* go."""
+        self._open.discard(protocol)
+        self._changed.set()
+        if not self._open and self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    def _connection(self, wants_write: Callable[[], None]) -> Connection:
+        clock = asyncio.get_running_loop().time
+        return Connection(self._service, self._limits, self._budget, clock, wants_write)
+
+    async def _all_closed(self) -> None:
+        while self._open:
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _look_for_stalled(self) -> None:
+        if self._watch is None:
+            loop = asyncio.get_running_loop()
+            self._watch = loop.call_later(STALLED_AFTER_S, self._end_stalled)
+
+    def _end_stalled(self) -> None:
+        self._watch = None
+        self._budget.end_stalled()
+        if self._open:
+            self._look_for_stalled()
+
+
+class _Protocol(asyncio.Protocol):
+    """One connection between its transport and its state.
+
+    A peer that does not read what it gets is not read either, until it does.
+    """
+
+    def __init__(
+        self, connections: Connections, connection: Callable[[Callable[[], None]], Connection]
+    ) -> None:
+        self._connections = connections
+        self._connection = connection(self._flush)
+        self._transport: asyncio.Transport | None = None
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._connection.start())
+        if not self._connections.opened(self):
+            self._transport.abort()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        connection = self._connection
+        out = connection.receive(data)
+        transport = self._transport
+        if transport is None:
+            return
+        if out:
+            transport.write(out)
+        if connection.over:
+            self._end(transport)
+
+    @override
+    def pause_writing(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    @override
+    def resume_writing(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self._connection.lost()
+        self._connections.closed(self)
+
+    def drain(self) -> None:
+        """Have the peer open no more calls, and go when those that it has are answered."""
+        self._connection.drain()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _flush(self) -> None:
+        if self._transport is not None:
+            self._transport.write(self._connection.take())
+
+    def _end(self, transport: asyncio.Transport) -> None:
+        failure = self._connection.failure
+        if failure is not None:
+            log.warning("ext_proc.connection.failed", error_message=str(failure))
+            transport.close()
+        elif transport.can_write_eof():
+            # Not closed at once: with bytes of the peer unread, that could lose our last ones.
+            transport.write_eof()
+        else:
+            transport.close()

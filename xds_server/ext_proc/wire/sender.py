@@ -1,0 +1,129 @@
+"""What goes out on one connection, no faster than the peer's windows let it (RFC 9113 section 5.2).
+
+Answers are small, so that nearly always all of one goes out at once.
+"""
+
+from __future__ import annotations
+
+from xds_server.ext_proc.wire.frames import (
+    DEFAULT_WINDOW,
+    MAX_FRAME_BYTES,
+    MAX_WINDOW,
+    ErrorCode,
+    Flag,
+    Frame,
+    ViolationError,
+    frame,
+    rst_stream,
+)
+from xds_server.ext_proc.wire.grpc import Reply
+from xds_server.ext_proc.wire.headers import RESPONSE
+from xds_server.ext_proc.wire.stream import Stream
+
+_HEADERS = Flag.END_HEADERS.to_bytes()
+_RESPONSE = len(RESPONSE).to_bytes(3) + Frame.HEADERS.to_bytes() + _HEADERS
+_LAST = Frame.HEADERS.to_bytes() + (Flag.END_HEADERS | Flag.END_STREAM).to_bytes()
+_DATA = b"\x00\x00"
+_NO_ERROR_LENGTH = (4).to_bytes(3) + Frame.RST_STREAM.to_bytes() + b"\x00"
+_NO_ERROR = ErrorCode.NO_ERROR.to_bytes(4)
+
+
+class Sender:
+    """The frames to send, and the peer's windows."""
+
+    def __init__(self) -> None:
+        self.out: list[bytes] = []
+        self.initial_window = DEFAULT_WINDOW
+        self._window = DEFAULT_WINDOW
+        self._blocked: dict[int, Stream] = {}
+
+    def reply(self, stream: Stream, reply: Reply) -> bool:
+        """Send *reply*, and tell whether that was the end of the stream."""
+        message, trailers = reply
+        size = len(message)
+        if (
+            size > self._window
+            or size > stream.send_window
+            or size > MAX_FRAME_BYTES
+            or stream.unsent is not None
+        ):
+            return self._wait(stream, reply)
+        id_ = stream.id.to_bytes(4)
+        out = self.out
+        if not stream.started:
+            if not size and trailers is not None:
+                self._end(stream, RESPONSE + trailers)
+                return True
+            stream.started = True
+            out += (_RESPONSE, id_, RESPONSE)
+        if size:
+            self._window -= size
+            stream.send_window -= size
+            out += (size.to_bytes(3), _DATA, id_, message)
+        if trailers is None:
+            return False
+        self._end(stream, trailers)
+        return True
+
+    def refuse(self, stream_id: int, block: bytes, *, half_closed: bool) -> None:
+        """Answer a stream by headers alone."""
+        self.out.append(frame(Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM, stream_id, block))
+        if not half_closed:
+            self.out.append(rst_stream(stream_id, ErrorCode.NO_ERROR))
+
+    def forget(self, stream: Stream) -> None:
+        """Send no more on *stream*."""
+        self._blocked.pop(stream.id, None)
+
+    def enlarge(self, stream: Stream | None, size: int) -> list[Stream]:
+        """Take leave for *size* bytes more, None being the connection; return what ended by it."""
+        if stream is None:
+            self._window += size
+            too_large = self._window > MAX_WINDOW
+        else:
+            stream.send_window += size
+            too_large = stream.send_window > MAX_WINDOW
+        if too_large:
+            raise ViolationError(ErrorCode.FLOW_CONTROL_ERROR, "a window above 2^31-1")
+        return self._flush() if self._blocked else []
+
+    def _end(self, stream: Stream, block: bytes) -> None:
+        id_ = stream.id.to_bytes(4)
+        self.out += (len(block).to_bytes(3), _LAST, id_, block)
+        if not stream.half_closed:
+            # "A server MAY request that the client abort transmission of a request without error"
+            # (RFC 9113 section 8.1): nothing that may still come is of interest.
+            self.out += (_NO_ERROR_LENGTH, id_, _NO_ERROR)
+
+    def _wait(self, stream: Stream, reply: Reply) -> bool:
+        if not stream.started:
+            stream.started = True
+            self.out.append(frame(Frame.HEADERS, Flag.END_HEADERS, stream.id, RESPONSE))
+        stream.unsent = (stream.unsent or bytearray()) + reply.message
+        stream.trailers = reply.trailers
+        self._blocked[stream.id] = stream
+        return stream in self._flush()
+
+    def _flush(self) -> list[Stream]:
+        """Send what may be sent; return the streams that came to their end."""
+        ended: list[Stream] = []
+        for stream in tuple(self._blocked.values()):
+            if self._sent_all(stream):
+                del self._blocked[stream.id]
+                stream.unsent = None
+                if stream.trailers is not None:
+                    self._end(stream, stream.trailers)
+                    ended.append(stream)
+        return ended
+
+    def _sent_all(self, stream: Stream) -> bool:
+        unsent = stream.unsent
+        while unsent:
+            size = min(len(unsent), MAX_FRAME_BYTES, self._window, stream.send_window)
+            if size <= 0:
+                return False
+            self._window -= size
+            stream.send_window -= size
+            self.out.append(frame(Frame.DATA, 0, stream.id, bytes(unsent[:size])))
+            del unsent[:size]
+        return True

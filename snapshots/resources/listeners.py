@@ -25,6 +25,13 @@ from snapshots.resources.parts import ADS, seconds, set_header, socket_address
 CONNECTION_BUFFER_BYTES = 32 * 1024
 """Envoy's edge guide; bodies that must be whole are bounded by the virtual hosts instead."""
 REQUEST_HEADERS_TIMEOUT_S = 10.0
+REQUEST_TIMEOUT_S = 300.0
+"""How long a client may take to send a whole request, as Envoy's edge guide has it: 16 MiB need
+450 kbit/s. The clock stops with the request's last byte, so it cuts no answer, however long."""
+HTTP2_CONNECTION_WINDOW_BYTES = 1024 * 1024
+HTTP2_STREAM_WINDOW_BYTES = 256 * 1024
+HTTP2_MAX_STREAMS = 100
+SMALLEST_WINDOW_BYTES = 65_535
 
 
 def build_listener(gateway: ir.Gateway) -> listener_v3.Listener:
@@ -52,7 +59,23 @@ def _manager(gateway: ir.Gateway) -> Any:
             normalize_path=True,
             merge_slashes=True,
             request_headers_timeout=seconds(REQUEST_HEADERS_TIMEOUT_S),
+            request_timeout=seconds(REQUEST_TIMEOUT_S),
+            http2_protocol_options=_http2(gateway.extraction),
         )
+    )
+
+
+def _http2(extraction: ir.Extraction) -> core_v3.Http2ProtocolOptions:
+    """Return what bounds the memory of one HTTP/2 connection, as Envoy's edge guide asks.
+
+    Envoy also takes a stream's window for the least that it holds of a body, whatever a virtual
+    host says; with its default of 16 MiB, `max_body` would bound nothing below that.
+    """
+    stream = min(HTTP2_STREAM_WINDOW_BYTES, extraction.max_body_bytes)
+    return core_v3.Http2ProtocolOptions(
+        max_concurrent_streams=HTTP2_MAX_STREAMS,
+        initial_stream_window_size=max(SMALLEST_WINDOW_BYTES, stream),
+        initial_connection_window_size=HTTP2_CONNECTION_WINDOW_BYTES,
     )
 
 

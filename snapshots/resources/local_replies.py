@@ -45,6 +45,13 @@ class LocalReply:
 
 
 LOCAL_REPLIES = (
+    LocalReply(  # first: a stream that idles has the flag of a server that does
+        status=408,
+        code="request_timeout",
+        message="The request took too long to arrive.",
+        kind=INVALID_REQUEST,
+        original_status=408,
+    ),
     LocalReply(  # the cluster without servers: no extraction has said anything
         status=503,
         code="extraction_unavailable",

@@ -6,6 +6,8 @@ Source: "Bootstrap (proto)" of the API reference, "Best practices for edge proxi
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,12 +23,34 @@ MAX_DOWNSTREAM_CONNECTIONS = 50_000
 _RESOLVED = {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}
 """IPv6 would come first otherwise, and `localhost` has it where nobody listens on it."""
 
+_LEAST_REQUEST = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest"
+_COMPANION_HEALTH_CHECK = {
+    "interval": "0.25s",
+    "no_traffic_interval": "0.25s",
+    "unhealthy_interval": "0.25s",
+    "timeout": "0.5s",
+    "unhealthy_threshold": 2,
+    "healthy_threshold": 1,
+    "grpc_health_check": {},
+}
+_LEAST_BUSY = {
+    "name": _LEAST_REQUEST,
+    "typed_config": {
+        "@type": f"type.googleapis.com/{_LEAST_REQUEST}",
+        "selection_method": "FULL_SCAN",
+    },
+}
+
 
 @dataclass(frozen=True, slots=True)
 class UnixPath:
     """A Unix socket of this machine."""
 
     path: str
+
+
+Companion = Address | UnixPath
+"""Where a companion listens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +60,8 @@ class Bootstrap:
     node_id: str
     node_cluster: str
     xds: Address
-    ext_proc: Address | UnixPath
+    ext_proc: tuple[Companion, ...]
+    """At least one; Envoy goes to whichever of them is healthy and has least to do."""
     admin: Address
     variant: Variant
 
@@ -109,27 +134,47 @@ def _xds_cluster(bootstrap: Bootstrap) -> dict[str, Any]:
         **_RESOLVED,
         "connect_timeout": "1s",
         "typed_extension_protocol_options": _http2(keepalive),
-        "load_assignment": _one_endpoint(names.XDS_CLUSTER, _socket_address(bootstrap.xds)),
+        "load_assignment": _endpoints(names.XDS_CLUSTER, [_socket_address(bootstrap.xds)]),
     }
 
 
-def _ext_proc_cluster(address: Address | UnixPath) -> dict[str, Any]:
+def _ext_proc_cluster(companions: tuple[Companion, ...]) -> dict[str, Any]:
     # Every request has a stream of its own: Envoy's default of 1,024 of each would refuse some.
     most = 1_000_000
     limits = {"max_connections": most, "max_pending_requests": most, "max_requests": most}
-    if isinstance(address, UnixPath):
-        discovery = {"type": "STATIC"}
-        endpoint = {"pipe": {"path": _Quoted(address.path)}}
-    else:
-        discovery, endpoint = _RESOLVED, _socket_address(address)
     return {
         "name": names.EXT_PROC_CLUSTER,
-        **discovery,
+        **(_RESOLVED if any(map(is_name, companions)) else {"type": "STATIC"}),
         "connect_timeout": "0.25s",
         "circuit_breakers": {"thresholds": [limits]},
+        "health_checks": [_COMPANION_HEALTH_CHECK],
+        "ignore_health_on_host_removal": True,
+        "common_lb_config": {
+            # With no companion left, requests go on without one at once; Envoy's default would
+            # have them try the dead ones.
+            "healthy_panic_threshold": {"value": 0}
+        },
+        "load_balancing_policy": {"policies": [{"typed_extension_config": _LEAST_BUSY}]},
         "typed_extension_protocol_options": _http2({}),
-        "load_assignment": _one_endpoint(names.EXT_PROC_CLUSTER, endpoint),
+        "load_assignment": _endpoints(names.EXT_PROC_CLUSTER, map(_companion_address, companions)),
     }
+
+
+def is_name(companion: Companion) -> bool:
+    """Tell whether *companion* is at a name, which Envoy has to resolve."""
+    if isinstance(companion, UnixPath):
+        return False
+    try:
+        ipaddress.ip_address(companion.host)
+    except ValueError:
+        return True
+    return False
+
+
+def _companion_address(companion: Companion) -> dict[str, Any]:
+    if isinstance(companion, UnixPath):
+        return {"pipe": {"path": _Quoted(companion.path)}}
+    return _socket_address(companion)
 
 
 def _http2(options: dict[str, Any]) -> dict[str, Any]:
@@ -141,11 +186,9 @@ def _http2(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _one_endpoint(cluster: str, address: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "cluster_name": cluster,
-        "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
-    }
+def _endpoints(cluster: str, addresses: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    members = [{"endpoint": {"address": address}} for address in addresses]
+    return {"cluster_name": cluster, "endpoints": [{"lb_endpoints": members}]}
 
 
 def _socket_address(address: Address) -> dict[str, Any]:

@@ -37,7 +37,7 @@ async def test_a_text_stays_a_text(text, tmp_path):
         node_id=text,
         node_cluster=text,
         xds=Address("127.0.0.1", 1),
-        ext_proc=UnixPath(str(tmp_path / "n")),
+        ext_proc=(UnixPath(str(tmp_path / "n")),),
         admin=LOCAL,
         variant="delta",
     )
@@ -53,7 +53,7 @@ async def test_ipv6_addresses_and_names_of_hosts_are_resolved(variant, tmp_path)
         node_id="envoy-1",
         node_cluster="default",
         xds=Address("::1", 1),
-        ext_proc=Address("localhost", 2),
+        ext_proc=(Address("localhost", 2),),
         admin=Address("::1", 0),
         variant=variant,
     )

@@ -178,7 +178,7 @@ class Deployment:
                 node_id=node_id,
                 node_cluster=node_cluster,
                 xds=ready.xds_address,
-                ext_proc=self._companion_socket,
+                ext_proc=(self._companion_socket,),
                 admin=Address(LOOPBACK, 0),
                 variant=self.variant,
             )

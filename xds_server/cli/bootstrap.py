@@ -5,9 +5,10 @@ from __future__ import annotations
 import ipaddress
 
 import click
+from typing_extensions import override
 
 from xds_server.address import Address
-from xds_server.bootstrap import Bootstrap, UnixPath, Variant, render_bootstrap
+from xds_server.bootstrap import Bootstrap, Companion, UnixPath, Variant, is_name, render_bootstrap
 from xds_server.cli.addresses import ADDRESS
 from xds_server.cli.options import option
 from xds_server.ext_proc.listen import UnixAddress, parse_listen_address
@@ -21,22 +22,61 @@ def _text(_context: click.Context, _parameter: click.Parameter, value: str) -> s
     return value
 
 
-def _reachable(
-    _context: click.Context, _parameter: click.Parameter, value: Address | UnixAddress
-) -> Address | UnixAddress:
-    if isinstance(value, Address) and value.port == 0:
-        raise click.BadParameter(f"nothing can be reached at port 0 of {value.host}")
+def _reachable(_context: click.Context, _parameter: click.Parameter, value: Address) -> Address:
+    if value.port == 0:
+        raise click.BadParameter(_unreachable(value))
     return value
 
 
-def _companion(context: click.Context, parameter: click.Parameter, value: str) -> object:
-    try:
-        address = parse_listen_address(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-    if isinstance(address, UnixAddress):
-        return UnixPath(str(address.path))
-    return _reachable(context, parameter, address)
+def _unreachable(address: Address) -> str:
+    return f"nothing can be reached at port 0 of {address.host}"
+
+
+class _CompanionType(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no argument
+    """Turn `unix:/path` or `HOST:PORT` into what a bootstrap takes."""
+
+    name = "companion"
+
+    @override
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Companion:
+        try:
+            address = parse_listen_address(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if isinstance(address, UnixAddress):
+            return UnixPath(str(address.path))
+        if address.port == 0:
+            self.fail(_unreachable(address), param, ctx)
+        return address
+
+    @override
+    def split_envvar_value(self, rv: str) -> list[str]:
+        return rv.replace(",", " ").split()
+
+
+def _companions(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[Companion, ...]
+) -> tuple[Companion, ...]:
+    if not values:
+        raise click.BadParameter("names no companion")
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        raise click.BadParameter(f"{_shown(twice)} is given twice")
+    sockets = [value for value in values if isinstance(value, UnixPath)]
+    named = [value for value in values if is_name(value)]
+    if sockets and named:
+        # Envoy resolves the names of a cluster all together, and sockets have none.
+        raise click.BadParameter(
+            f"{_shown(sockets[0])} and {_shown(named[0])} cannot stand together, as the one is a"
+            " socket and the other a name (hint: give an IP address instead of the name)"
+        )
+    return values
+
+
+def _shown(companion: Companion) -> str:
+    return f"unix:{companion.path}" if isinstance(companion, UnixPath) else str(companion)
 
 
 def _on_this_machine(
@@ -73,9 +113,13 @@ def _on_this_machine(
 )
 @option(
     "--ext-proc-address",
-    default="unix:/run/modelyard/ext-proc.sock",
-    callback=_companion,
-    help="Where this Envoy's companion is: unix:/path or HOST:PORT.",
+    "ext_proc",
+    type=_CompanionType(),
+    multiple=True,
+    default=["unix:/run/modelyard/ext-proc.sock"],
+    metavar="unix:PATH|HOST:PORT",
+    callback=_companions,
+    help="Where a companion of this Envoy is; repeatable.",
 )
 @option(
     "--admin-address",
@@ -94,12 +138,10 @@ def command(
     node_id: str,
     node_cluster: str,
     xds_address: Address,
-    ext_proc_address: Address | UnixPath,
+    ext_proc: tuple[Companion, ...],
     admin_address: Address,
     variant: Variant,
 ) -> None:
     """Print the bootstrap of one Envoy: save it and run `envoy -c FILE`."""
-    bootstrap = Bootstrap(
-        node_id, node_cluster, xds_address, ext_proc_address, admin_address, variant
-    )
+    bootstrap = Bootstrap(node_id, node_cluster, xds_address, ext_proc, admin_address, variant)
     click.echo(render_bootstrap(bootstrap), nl=False)

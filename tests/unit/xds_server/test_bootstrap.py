@@ -7,13 +7,16 @@ import yaml
 from envoy.config.bootstrap.v3.bootstrap_pb2 import Bootstrap as EnvoyBootstrap
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.config_source_pb2 import ApiConfigSource
+from envoy.extensions.load_balancing_policies.least_request.v3.least_request_pb2 import LeastRequest
 from envoy.extensions.resource_monitors.downstream_connections.v3 import (
     downstream_connections_pb2 as _monitor,
 )
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
 
 from snapshots.ir import names
+from snapshots.resources.http_filters import MESSAGE_TIMEOUT_S
 from xds_server.address import Address
 from xds_server.bootstrap import Bootstrap, UnixPath, render_bootstrap
 
@@ -24,7 +27,7 @@ ENVOY_1 = {
     "node_id": "envoy-1",
     "node_cluster": "edge",
     "xds": Address("control-plane", 18000),
-    "ext_proc": UnixPath("/run/modelyard/ext-proc.sock"),
+    "ext_proc": (UnixPath("/run/modelyard/ext-proc.sock"),),
     "admin": Address("127.0.0.1", 9901),
     "variant": "delta",
 }
@@ -41,15 +44,20 @@ def cluster(bootstrap: EnvoyBootstrap, name: str) -> Cluster:
     return found
 
 
-def address(found: Cluster) -> tuple[str, int] | str:
-    """Return where the one server of a cluster is."""
+def addresses(found: Cluster) -> list[tuple[str, int] | str]:
+    """Return where the servers of a cluster are."""
     assert found.load_assignment.cluster_name == found.name
     [group] = found.load_assignment.endpoints
-    [member] = group.lb_endpoints
-    where = member.endpoint.address
-    if where.HasField("pipe"):
-        return where.pipe.path
-    return where.socket_address.address, where.socket_address.port_value
+    return [
+        where.pipe.path
+        if where.HasField("pipe")
+        else (where.socket_address.address, where.socket_address.port_value)
+        for where in (member.endpoint.address for member in group.lb_endpoints)
+    ]
+
+
+def seconds(duration: Duration) -> float:
+    return duration.ToTimedelta().total_seconds()
 
 
 def test_it_tells_envoy_who_it_is_and_where_to_be_asked():
@@ -75,7 +83,7 @@ def test_everything_comes_over_the_one_stream_to_the_control_plane():
     assert dynamic.lds_config.HasField("ads")
     [service] = dynamic.ads_config.grpc_services
     assert service.envoy_grpc.cluster_name == names.XDS_CLUSTER
-    assert address(cluster(rendered(), names.XDS_CLUSTER)) == ("control-plane", 18000)
+    assert addresses(cluster(rendered(), names.XDS_CLUSTER)) == [("control-plane", 18000)]
 
 
 def test_a_lost_control_plane_is_tried_again_within_a_second():
@@ -87,25 +95,64 @@ def test_a_lost_control_plane_is_tried_again_within_a_second():
 def test_the_companion_is_at_a_unix_socket():
     companion = cluster(rendered(), names.EXT_PROC_CLUSTER)
 
-    assert address(companion) == "/run/modelyard/ext-proc.sock"
+    assert addresses(companion) == ["/run/modelyard/ext-proc.sock"]
     assert companion.type == Cluster.STATIC
 
 
-@pytest.mark.parametrize(
-    "where", [Address("127.0.0.1", 9000), Address("::1", 9000), Address("localhost", 9000)]
-)
+@pytest.mark.parametrize("where", [Address("127.0.0.1", 9000), Address("::1", 9000)])
 def test_the_companion_may_be_at_a_tcp_address(where):
-    companion = cluster(rendered(ext_proc=where), names.EXT_PROC_CLUSTER)
+    companion = cluster(rendered(ext_proc=(where,)), names.EXT_PROC_CLUSTER)
 
-    assert address(companion) == (where.host, 9000)
+    assert addresses(companion) == [(where.host, 9000)]
+    assert companion.type == Cluster.STATIC
+
+
+def test_the_name_of_the_companions_machine_is_resolved():
+    where = Address("localhost", 9000)
+
+    companion = cluster(rendered(ext_proc=(where,)), names.EXT_PROC_CLUSTER)
+
+    assert addresses(companion) == [("localhost", 9000)]
     assert companion.type == Cluster.STRICT_DNS
     assert companion.dns_lookup_family == Cluster.V4_PREFERRED
+
+
+def test_there_may_be_several_companions_of_which_envoy_takes_the_least_busy():
+    where = (UnixPath("/run/a.sock"), UnixPath("/run/b.sock"), Address("10.0.0.1", 9000))
+
+    companion = cluster(rendered(ext_proc=where), names.EXT_PROC_CLUSTER)
+
+    assert addresses(companion) == ["/run/a.sock", "/run/b.sock", ("10.0.0.1", 9000)]
+    [policy] = companion.load_balancing_policy.policies
+    least_request = LeastRequest()
+    assert policy.typed_extension_config.typed_config.Unpack(least_request)
+    assert least_request.selection_method == LeastRequest.FULL_SCAN
+
+
+def test_a_companion_that_does_not_answer_is_out_of_use_within_two_seconds():
+    companion = cluster(rendered(), names.EXT_PROC_CLUSTER)
+
+    [check] = companion.health_checks
+    tries = check.unhealthy_threshold.value
+    assert check.HasField("grpc_health_check")
+    assert tries * (seconds(check.interval) + seconds(check.timeout)) <= 2
+    # No sooner than a request would have given it up.
+    assert tries * seconds(check.timeout) >= MESSAGE_TIMEOUT_S
+    assert companion.common_lb_config.healthy_panic_threshold.value == 0
+
+
+def test_a_companion_that_is_back_is_used_within_half_a_second():
+    [check] = cluster(rendered(), names.EXT_PROC_CLUSTER).health_checks
+
+    assert check.healthy_threshold.value == 1
+    for interval in (check.interval, check.unhealthy_interval, check.no_traffic_interval):
+        assert seconds(interval) <= 0.5
 
 
 def test_ipv6_addresses_have_no_brackets_there():
     bootstrap = rendered(xds=Address("::1", 18000), admin=Address("::1", 9901))
 
-    assert address(cluster(bootstrap, names.XDS_CLUSTER)) == ("::1", 18000)
+    assert addresses(cluster(bootstrap, names.XDS_CLUSTER)) == [("::1", 18000)]
     assert bootstrap.admin.address.socket_address.address == "::1"
 
 
@@ -140,7 +187,7 @@ def test_a_text_stays_a_text_for_yaml_readers_of_any_version(text):
 
 @pytest.mark.parametrize("host", ["n", "on", "1e3"])
 def test_so_does_the_name_of_a_host_and_the_path_of_a_socket(host):
-    where = {"xds": Address(host, 1), "ext_proc": UnixPath(host)}
+    where = {"xds": Address(host, 1), "ext_proc": (UnixPath(host),)}
 
     written = render_bootstrap(Bootstrap(**{**ENVOY_1, **where}))
 

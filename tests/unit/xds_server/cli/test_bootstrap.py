@@ -61,6 +61,47 @@ def test_a_relative_socket_stays_relative():
     assert 'path: "ext-proc.sock"' in printed.stdout
 
 
+def test_several_companions_may_be_named():
+    printed = bootstrap(
+        "--node-id", "envoy-1",
+        "--ext-proc-address", "unix:/a.sock",
+        "--ext-proc-address", "127.0.0.1:4321",
+    )  # fmt: skip
+
+    assert printed.stdout.index('path: "/a.sock"') < printed.stdout.index(": 4321\n")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["unix:/a.sock 127.0.0.1:4321", "unix:/a.sock,127.0.0.1:1", " unix:/a.sock,  127.0.0.1:1,"],
+)
+def test_in_the_environment_spaces_or_commas_stand_between_companions(value):
+    printed = bootstrap("--node-id", "envoy-1", MODELYARD_EXT_PROC_ADDRESS=value)
+
+    assert printed.stdout == bootstrap(
+        "--node-id", "envoy-1",
+        "--ext-proc-address", "unix:/a.sock",
+        "--ext-proc-address", "127.0.0.1:1",
+    ).stdout  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ("unix:/a.sock unix:/a.sock", "unix:/a.sock is given twice"),
+        ("127.0.0.1:1 127.0.0.1:1", "127.0.0.1:1 is given twice"),
+        ("localhost:1 unix:/a.sock", "unix:/a.sock and localhost:1 cannot stand together"),
+        (",", "names no companion"),
+    ],
+)
+def test_companions_that_cannot_stand_together_are_wrong_usage(values, reason):
+    printed = bootstrap("--node-id", "envoy-1", MODELYARD_EXT_PROC_ADDRESS=values)
+
+    assert printed.exit_code == 2
+    assert not printed.stdout
+    assert reason in printed.stderr
+
+
 @pytest.mark.parametrize(
     ("option", "value", "reason"),
     [

@@ -73,7 +73,11 @@ def test_several_companions_may_be_named():
 
 @pytest.mark.parametrize(
     "value",
-    ["unix:/a.sock 127.0.0.1:4321", "unix:/a.sock,127.0.0.1:1", " unix:/a.sock,  127.0.0.1:1,"],
+    [
+        "unix:/a.sock 127.0.0.1:4321",
+        "unix:/a.sock,127.0.0.1:4321",
+        " unix:/a.sock,  127.0.0.1:4321,",
+    ],
 )
 def test_in_the_environment_spaces_or_commas_stand_between_companions(value):
     printed = bootstrap("--node-id", "envoy-1", MODELYARD_EXT_PROC_ADDRESS=value)
@@ -81,7 +85,7 @@ def test_in_the_environment_spaces_or_commas_stand_between_companions(value):
     assert printed.stdout == bootstrap(
         "--node-id", "envoy-1",
         "--ext-proc-address", "unix:/a.sock",
-        "--ext-proc-address", "127.0.0.1:1",
+        "--ext-proc-address", "127.0.0.1:4321",
     ).stdout  # fmt: skip
 
 
@@ -89,7 +93,7 @@ def test_in_the_environment_spaces_or_commas_stand_between_companions(value):
     ("values", "reason"),
     [
         ("unix:/a.sock unix:/a.sock", "unix:/a.sock is given twice"),
-        ("127.0.0.1:1 127.0.0.1:1", "127.0.0.1:1 is given twice"),
+        ("127.0.0.1:4321 127.0.0.1:4321", "127.0.0.1:4321 is given twice"),
         ("localhost:1 unix:/a.sock", "unix:/a.sock and localhost:1 cannot stand together"),
         (",", "names no companion"),
     ],

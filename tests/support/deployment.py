@@ -19,7 +19,7 @@ from tests.support.model_server import model_server
 from tests.support.part import Part
 from xds_server.address import Address
 from xds_server.app import ControlPlane, Ready
-from xds_server.bootstrap import Bootstrap, UnixPath, Variant, render_bootstrap
+from xds_server.bootstrap import Bootstrap, Companion, UnixPath, Variant, render_bootstrap
 from xds_server.demo.envoy import Envoy, running_envoy
 from xds_server.demo.stack import (
     LOOPBACK,
@@ -69,7 +69,13 @@ class Answer:
 class Deployment:
     """Parts that run, and a client of them."""
 
-    def __init__(self, folder: Path, variant: Variant, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        variant: Variant,
+        session: aiohttp.ClientSession,
+        companions: tuple[Companion, ...],
+    ) -> None:
         self.folder = folder
         self.variant = variant
         self.session = session
@@ -82,7 +88,7 @@ class Deployment:
         socket = UnixPath(str(folder / "ext-proc.sock"))
         self.companion = Part(lambda: running_companion(socket))
         self.envoy: Envoy
-        self._companion_socket = socket
+        self._companions = companions or (socket,)
         self._xds_address = free_address()
         self._server_parts: dict[str, Part[SimulatedServer]] = {}
 
@@ -178,7 +184,7 @@ class Deployment:
                 node_id=node_id,
                 node_cluster=node_cluster,
                 xds=ready.xds_address,
-                ext_proc=(self._companion_socket,),
+                ext_proc=self._companions,
                 admin=Address(LOOPBACK, 0),
                 variant=self.variant,
             )
@@ -214,8 +220,11 @@ async def deployment(
     variant: Variant = "delta",
     *,
     workers: int = 1,
+    companions: tuple[Companion, ...] = (),
 ) -> AsyncIterator[Deployment]:
     """Run a deployment on the registry *template* while the body runs; Envoy has *workers*.
+
+    With *companions*, none is started here: it is there that whoever calls runs some.
 
     *servers* are names, or names with options of `model_server`. In *template*, `<name>` stands
     for the address of a server and `<gateway>` for where Envoy is to listen; without a
@@ -225,12 +234,13 @@ async def deployment(
     options = servers if isinstance(servers, Mapping) else {name: {} for name in servers}
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        deployed = Deployment(folder, variant, session)
+        deployed = Deployment(folder, variant, session, companions)
         stack.push_async_callback(deployed.stop_servers)
         for name, each in options.items():
             await deployed.add_server(name, **each)
         deployed.registry.write_text(deployed.fill(template))
-        for part in (deployed.control_plane, deployed.companion):
+        parts = (deployed.control_plane, *(() if companions else (deployed.companion,)))
+        for part in parts:
             stack.push_async_callback(part.stop)
             await part.start()
         deployed.envoy = await stack.enter_async_context(

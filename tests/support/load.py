@@ -18,6 +18,7 @@ from tests.support.http_response import Response, ResponseParser
 from tests.support.load_report import LoadReport, Sample
 
 KEPT_BODY_BYTES = 500
+MAX_FAILURES = 1000
 
 
 class LoadEndedError(Exception):
@@ -35,7 +36,7 @@ class Load:
         workers: int = 4,
         limit: int | None = None,
         timeout_s: float = 10.0,
-        max_failures: int = 1000,
+        max_failures: int = MAX_FAILURES,
     ) -> None:
         self.report = LoadReport()
         self.timeout_s = timeout_s
@@ -247,10 +248,18 @@ async def run_load(
 
 @asynccontextmanager
 async def continuous_load(
-    address: str, requests: Sequence[bytes], *, workers: int = 4, timeout_s: float = 10.0
+    address: str,
+    requests: Sequence[bytes],
+    *,
+    workers: int = 4,
+    timeout_s: float = 10.0,
+    max_failures: int = MAX_FAILURES,
 ) -> AsyncIterator[Load]:
-    """Send all the time meanwhile; afterwards `report` is complete."""
-    load = Load(address, requests, workers=workers, timeout_s=timeout_s)
+    """Send all the time meanwhile; afterwards `report` is complete.
+
+    It ends by itself after *max_failures*.
+    """
+    load = Load(address, requests, workers=workers, timeout_s=timeout_s, max_failures=max_failures)
     failure: Exception | None = None
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(load.run())

@@ -1,11 +1,18 @@
-"""OpenAI's own Python client, pointed at the gateway, works as against OpenAI."""
+"""OpenAI's own Python client, pointed at the gateway, works as against OpenAI, in both modes.
+
+So do others' shapes, over plain HTTP: Anthropic's messages, and rankings.
+"""
+
+import hashlib
+import random
 
 import openai
 import pytest
 import pytest_asyncio
 from openai import AsyncOpenAI
 
-from tests.support.deployment import Deployment, shared_deployment
+from tests.support.deployment import Deployment, deployment
+from tests.support.modes import MODES
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
@@ -19,10 +26,20 @@ models:
   small: {pool: chat, paths: [/v1/small]}
   embedder: {pool: vectors}
   down: {pool: down}
+extraction: {mode: <mode>}
 """
 FULL_NAME = "meta-llama/Llama-3.2-1B-Instruct"
 
-deployed = shared_deployment(REGISTRY, {"chat": {}, "vectors": {}, "down": {"healthy": False}})
+SERVERS = {"chat": {}, "vectors": {}, "down": {"healthy": False}}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=MODES)
+async def deployed(request, tmp_path_factory):
+    template = REGISTRY.replace("<mode>", request.param)
+    async with deployment(template, SERVERS, tmp_path_factory.mktemp("deployment")) as running:
+        if request.param == "native":
+            await running.companion.stop()
+        yield running
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -83,6 +100,45 @@ async def test_embeddings(client: AsyncOpenAI):
 
     assert answer.model == "embedder"
     assert [len(entry.embedding) for entry in answer.data] == [64, 64]
+
+
+async def test_a_response(client: AsyncOpenAI):
+    answer = await client.responses.create(model="small", input="Hello there")
+
+    assert answer.model == FULL_NAME
+    assert answer.output_text == said("Hello there")
+
+
+async def test_a_transcription_of_a_recording(client: AsyncOpenAI):
+    """The form keeps the recording to the byte, and names the model as the pool expects it."""
+    recording = random.Random(5).randbytes(300_000)
+    answer = await client.audio.transcriptions.create(
+        model="small", file=("talk.wav", recording), language="de"
+    )
+
+    assert answer.text == said("talk.wav")
+    assert answer.simulate["file"] == {
+        "filename": "talk.wav",
+        "bytes": len(recording),
+        "sha256": hashlib.sha256(recording).hexdigest(),
+    }
+
+
+async def test_a_message_in_the_shape_of_anthropic(deployed: Deployment):
+    headers = {"x-api-key": "none", "anthropic-version": "2023-06-01"}
+    body = {"model": "small", "max_tokens": 99, "messages": user("Hello there"), "system": "Short."}
+    answer = await deployed.post("/v1/messages", body, headers)
+
+    assert (answer.status, answer.pool) == (200, "chat")
+    assert answer.json["content"] == [{"type": "text", "text": said("Hello there")}]
+
+
+async def test_a_ranking(deployed: Deployment):
+    body = {"model": "embedder", "query": "red apple", "documents": ["pear", "red apple"]}
+    answer = await deployed.post("/v1/rerank", body)
+
+    assert (answer.status, answer.pool) == (200, "vectors")
+    assert [result["index"] for result in answer.json["results"]] == [1, 0]
 
 
 async def test_the_list_of_models(client: AsyncOpenAI):

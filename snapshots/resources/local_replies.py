@@ -106,14 +106,17 @@ LOCAL_REPLIES = (
         kind=INVALID_REQUEST,
         original_status=413,
     ),
-    LocalReply(
-        status=503,
-        code="extraction_unavailable",
-        message=EXTRACTION_UNAVAILABLE,
-        kind=SERVER_ERROR,
-        original_status=503,
-        without_model=True,
-        retry_after=True,
+    *(  # the companion is gone, or did not answer in time
+        LocalReply(
+            status=503,
+            code="extraction_unavailable",
+            message=EXTRACTION_UNAVAILABLE,
+            kind=SERVER_ERROR,
+            original_status=original_status,
+            without_model=True,
+            retry_after=True,
+        )
+        for original_status in (503, 504)
     ),
 )
 """The first that matches is given."""

@@ -213,7 +213,7 @@ class Deployment:
 
 
 @asynccontextmanager
-async def deployment(
+async def deployment(  # noqa: PLR0913 - each by name
     template: str,
     servers: ServerOptions | tuple[str, ...],
     folder: Path,

@@ -144,6 +144,8 @@ def _retry_policy() -> route_v3.RetryPolicy:
         num_retries=2,
         retry_host_predicate=[other_host],
         host_selection_retry_max_attempts=3,
+        # Another pool of a split may be chosen, and the rewrite then does as that pool asks.
+        refresh_cluster_on_retry=True,
         retry_back_off=route_v3.RetryPolicyRetryBackOff(
             base_interval=timedelta(milliseconds=25), max_interval=timedelta(milliseconds=250)
         ),

@@ -21,7 +21,7 @@ SCRIPTS = {
     extraction_script(): "(the script that reads the name)",
     rewrite_script(): "(the script that rewrites the name)",
 }
-"""What stands in a golden file for a script: where it is used is of interest there, not its text."""
+"""What stands for a script in a golden file, where only its place is of interest."""
 ACCEPTED = sorted(
     case.name
     for case in CASES.iterdir()

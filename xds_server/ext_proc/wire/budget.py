@@ -33,6 +33,7 @@ class Budget:
     """The room of one process, in bytes."""
 
     def __init__(self, size: int) -> None:
+        self.size = size
         self.free = size
         self._waiting: dict[Claim, None] = {}  # a queue that can be left from its middle
         self._granted: set[Claim] = set()

@@ -7,7 +7,7 @@ the peer breaks ends the connection by GOAWAY; no bytes make it raise.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar
 
 from xds_server.ext_proc.wire.budget import Budget
 from xds_server.ext_proc.wire.calls import Calls
@@ -32,7 +32,6 @@ from xds_server.ext_proc.wire.frames import (
 )
 from xds_server.ext_proc.wire.grpc import Service
 from xds_server.ext_proc.wire.limits import Allowance, Limits
-from xds_server.ext_proc.wire.sender import Sender
 from xds_server.ext_proc.wire.stream import INITIAL_WINDOW
 
 _DRAINING = b"draining"
@@ -59,10 +58,8 @@ class Connection:
     ) -> None:
         self._limits = limits
         self._allowance = Allowance(limits, clock)
-        self._sender = Sender()
-        self._calls = Calls(
-            service, limits, budget, self._allowance, self._sender, self._output_unasked
-        )
+        self._calls = Calls(service, limits, budget, self._allowance, self._output_unasked)
+        self._out = self._calls.sender.out
         self._wants_write = wants_write
         self._receiving = False
         self._rest = b""
@@ -83,7 +80,9 @@ class Connection:
     def start(self) -> bytes:
         """Return what a server says first."""
         values = {
-            Setting.MAX_CONCURRENT_STREAMS: self._limits.max_streams,
+            Setting.MAX_CONCURRENT_STREAMS: (
+                self._limits.advertised_streams or self._limits.max_streams
+            ),
             Setting.INITIAL_WINDOW_SIZE: INITIAL_WINDOW,
             Setting.MAX_HEADER_LIST_SIZE: self._limits.max_header_bytes,
         }
@@ -107,7 +106,7 @@ class Connection:
 
     def take(self) -> bytes:
         """Return what to send, once."""
-        out = self._sender.out
+        out = self._out
         taken = b"".join(out)
         out.clear()
         return taken
@@ -120,7 +119,7 @@ class Connection:
         """
         if not self._draining and not self.over:
             self._draining = True
-            self._sender.out += (
+            self._out += (
                 goaway(MAX_STREAM_ID, ErrorCode.NO_ERROR),
                 ping(_DRAINING, ack=False),
             )
@@ -140,7 +139,7 @@ class Connection:
         self.over = True
         self._rest = b""
         self._calls.close_all()
-        self._sender.out.append(goaway(self._calls.last_id, violation.code, str(violation)))
+        self._out.append(goaway(self._calls.last_id, violation.code, str(violation)))
 
     def _read(self, data: bytes) -> int:
         """Handle the whole frames at the head of *data*; return how many bytes they are."""
@@ -176,10 +175,10 @@ class Connection:
             raise ViolationError(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS")
         if (kind == Frame.CONTINUATION) is not (self._unfinished is not None):
             raise ViolationError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION out of place")
-        if kind >= len(_FRAMES):
+        if kind >= len(self._FRAMES):
             self._allowance.spend("an unknown frame")
             return
-        handler, on_stream, size = _FRAMES[kind]
+        handler, on_stream, size = self._FRAMES[kind]
         if on_stream is not None and on_stream is not bool(stream_id):
             name = Frame(kind).name
             raise ViolationError(ErrorCode.PROTOCOL_ERROR, f"{name} on stream {stream_id}")
@@ -226,7 +225,7 @@ class Connection:
         self._settled = True
         for name, value in parsed_settings(content):
             self._on_setting(name, value)
-        self._sender.out.append(SETTINGS_ACK)
+        self._out.append(SETTINGS_ACK)
 
     def _on_setting(self, name: int, value: int) -> None:
         if name == Setting.INITIAL_WINDOW_SIZE:
@@ -241,10 +240,10 @@ class Connection:
     def _on_ping(self, flags: int, _stream_id: int, content: bytes) -> None:
         self._allowance.spend("PING")
         if not flags & Flag.ACK:
-            self._sender.out.append(ping(content, ack=True))
+            self._out.append(ping(content, ack=True))
         elif self._draining and content == _DRAINING and not self._calls.refusing:
             self._calls.refusing = True
-            self._sender.out.append(goaway(self._calls.last_id, ErrorCode.NO_ERROR))
+            self._out.append(goaway(self._calls.last_id, ErrorCode.NO_ERROR))
 
     def _on_window_update(self, _flags: int, stream_id: int, content: bytes) -> None:
         self._calls.on_window_update(stream_id, number(content)[0] & MAX_STREAM_ID)
@@ -255,19 +254,19 @@ class Connection:
     def _on_misplaced(self, _flags: int, _stream_id: int, _content: bytes) -> None:
         raise ViolationError(ErrorCode.PROTOCOL_ERROR, "a frame that no client may send there")
 
+    # By type: who handles it, whether it belongs to a stream (None: to either), and its length.
+    _FRAMES: ClassVar[tuple[tuple[_Handler, bool | None, int | None], ...]] = (
+        (_on_misplaced, None, None),  # DATA on stream 0
+        (_on_headers, True, None),
+        (_on_nothing, True, _PRIORITY_BYTES),
+        (_on_rst_stream, True, 4),
+        (_on_settings, False, None),
+        (_on_misplaced, None, None),  # PUSH_PROMISE
+        (_on_ping, False, _PING_BYTES),
+        (_on_nothing, False, None),  # GOAWAY
+        (_on_window_update, None, 4),
+        (_on_continuation, True, None),
+    )
+
 
 _Handler = Callable[[Connection, int, int, bytes], None]
-
-# By type: who handles it, whether it belongs to a stream (None: to either), and its length.
-_FRAMES: Final[tuple[tuple[_Handler, bool | None, int | None], ...]] = (
-    (Connection._on_misplaced, None, None),  # DATA on stream 0
-    (Connection._on_headers, True, None),
-    (Connection._on_nothing, True, _PRIORITY_BYTES),
-    (Connection._on_rst_stream, True, 4),
-    (Connection._on_settings, False, None),
-    (Connection._on_misplaced, None, None),  # PUSH_PROMISE
-    (Connection._on_ping, False, _PING_BYTES),
-    (Connection._on_nothing, False, None),
-    (Connection._on_window_update, None, 4),
-    (Connection._on_continuation, True, None),
-)

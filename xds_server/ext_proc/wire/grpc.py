@@ -20,6 +20,7 @@ MAX_WORDS_BYTES: Final = 1024
 
 _NOT_GRPC = b"\x08\x03415"
 """`:status: 415`, its name from the static table."""
+_REQUIRED = frozenset({b":method", b":scheme", b":path"})
 _PRINTABLE = range(0x20, 0x7F)
 
 
@@ -93,26 +94,21 @@ def opened_by(fields: Fields, service: Service) -> Method | bytes | None:
     Or the header block that is the whole answer where there is none, or None for a request that is
     malformed (RFC 9113 section 8.1.1).
     """
-    values = dict(fields)
-    pseudo = sum(name.startswith(b":") for name in values)
+    names = [name for name, _ in fields]
+    pseudo = [name for name in names if name.startswith(b":")]
     if (
-        len(values) != len(fields)
-        and _repeated_pseudo(fields)
-        or not {b":method", b":scheme", b":path"} <= values.keys()
-        or any(name.startswith(b":") for name, _ in fields[pseudo:])
+        len(set(pseudo)) < len(pseudo)
+        or not _REQUIRED.issubset(pseudo)
+        or names[: len(pseudo)] != pseudo
     ):
         return None
+    values = dict(fields)
     content_type = values.get(b"content-type", b"")
     if values[b":method"] != b"POST" or not content_type.startswith(b"application/grpc"):
         return _NOT_GRPC
     path = values[b":path"]
     words = f"there is no method {path[:200].decode(errors='replace')}"
     return service.method(path) or RESPONSE + trailers(Status.UNIMPLEMENTED, words)
-
-
-def _repeated_pseudo(fields: Fields) -> bool:
-    pseudo = [name for name, _ in fields if name.startswith(b":")]
-    return len(pseudo) != len(set(pseudo))
 
 
 def _percent_encoded(words: str) -> bytes:

@@ -18,8 +18,8 @@ ENVELOPE_BYTES = 64 * KIB
 class Limits:
     """Bounds of one process, and of each of its connections.
 
-    What is held of messages that are not whole yet is at most `max_connections` × `max_streams` ×
-    64 KiB, of which nobody sends that much at once in earnest, plus `buffered_bytes`.
+    What is held of messages that are not whole yet is at most `buffered_bytes`, and of each open
+    stream the first 64 KiB besides.
     """
 
     max_body_bytes: int = 64 * MIB
@@ -28,6 +28,9 @@ class Limits:
     max_connections: int = 1024
     max_streams: int = 1000
     """Open calls of one connection."""
+    advertised_streams: int | None = None
+    """What the peer is told that `max_streams` is, if not that. It opens a further connection
+    where it would need more; those that it opens before it hears of it are served."""
     max_header_bytes: int = 16 * KIB
     idle_frames: int = 10_000
     """Frames that carry nothing (PING, RST_STREAM, empty DATA ...) that may come at once."""

@@ -20,11 +20,11 @@ from xds_server.ext_proc.wire.grpc import Reply
 from xds_server.ext_proc.wire.headers import RESPONSE
 from xds_server.ext_proc.wire.stream import Stream
 
-_HEADERS = Flag.END_HEADERS.to_bytes()
-_RESPONSE = len(RESPONSE).to_bytes(3) + Frame.HEADERS.to_bytes() + _HEADERS
-_LAST = Frame.HEADERS.to_bytes() + (Flag.END_HEADERS | Flag.END_STREAM).to_bytes()
-_DATA = b"\x00\x00"
-_NO_ERROR_LENGTH = (4).to_bytes(3) + Frame.RST_STREAM.to_bytes() + b"\x00"
+# Heads of frames in parts, between which lengths and stream ids stand.
+_RESPONSE = len(RESPONSE).to_bytes(3) + bytes((Frame.HEADERS, Flag.END_HEADERS))
+_LAST = bytes((Frame.HEADERS, Flag.END_HEADERS | Flag.END_STREAM))
+_DATA = bytes((Frame.DATA, 0))
+_RST_STREAM = (4).to_bytes(3) + bytes((Frame.RST_STREAM, 0))
 _NO_ERROR = ErrorCode.NO_ERROR.to_bytes(4)
 
 
@@ -93,7 +93,7 @@ class Sender:
         if not stream.half_closed:
             # "A server MAY request that the client abort transmission of a request without error"
             # (RFC 9113 section 8.1): nothing that may still come is of interest.
-            self.out += (_NO_ERROR_LENGTH, id_, _NO_ERROR)
+            self.out += (_RST_STREAM, id_, _NO_ERROR)
 
     def _wait(self, stream: Stream, reply: Reply) -> bool:
         if not stream.started:

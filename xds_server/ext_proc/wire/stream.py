@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from xds_server.ext_proc.wire.budget import Claim
 from xds_server.ext_proc.wire.grpc import Call
+from xds_server.ext_proc.wire.messages import Messages
 
 INITIAL_WINDOW: Final = 65_536
 """What a client may send on a stream before we know how long its message is."""
@@ -15,12 +15,10 @@ class Stream:
     """One call on its way: what came of its next message, and what could not be sent yet."""
 
     __slots__ = (
-        "buffer",
         "call",
-        "claim",
         "half_closed",
         "id",
-        "needed",
+        "messages",
         "send_window",
         "started",
         "trailers",
@@ -40,10 +38,8 @@ class Stream:
         """What the client may send."""
         self.send_window = send_window
         """What we may send."""
-        self.buffer: bytearray | None = None
-        self.needed = 0
-        """Length of the message that is coming, prefix included; 0 until its prefix is there."""
-        self.claim: Claim | None = None
+        self.messages: Messages | None = None
+        """What came and is not handled yet; None where nothing is left over, as nearly always."""
         self.unsent: bytearray | None = None
         self.trailers: bytes | None = None
         """To be sent behind `unsent`."""

@@ -70,6 +70,10 @@ FOUND = {
     "harmless transfer encoding": form(part(b"llama", MODEL, b"Content-Transfer-Encoding: 8bit")),
     "file called model": form(part(b"other", MODEL + b'; filename="a"'), LLAMA),
     "file called model, extended": form(part(b"o", MODEL + b"; filename*=UTF-8''a"), LLAMA),
+    "file called model, in pieces": form(part(b"o", MODEL + b"; filename*0=a"), LLAMA),
+    "odd header name": form(part(b"llama", b'(a)/"b": c', MODEL)),
+    "control characters in a header": form(part(b"llama", b"X: \x01\v\x7f\xff", MODEL)),
+    "white space of other kinds in quotes": form(named(b'form-data; a="\v\f"; name=model')),
     "parts that are like it": form(
         *(part(b"other", MODEL[:-6] + name) for name in (b'Model"', b'model "', b'models"', b'"')),
         LLAMA,
@@ -100,8 +104,16 @@ INVALID = {
     "part without headers": form(LINE + b"llama", LLAMA),
     "part without an empty line": form(MODEL, LLAMA),
     "empty part": form(b"", LLAMA),
+    "content that begins with a delimiter": form(part(NEAR, MODEL)),
     "no disposition": form(part(b"a", b"Content-Type: text/plain"), LLAMA),
     "disposition twice": form(part(b"llama", MODEL, MODEL)),
+    "transfer encoding twice": form(
+        part(b"a", FILE, *[b"Content-Transfer-Encoding: binary"] * 2), LLAMA
+    ),
+    "delimiters that share a line break": NEAR + LINE + form(LLAMA),
+    "form feed in a parameter": form(named(b"form-data; a=b\fc; name=model")),
+    "vertical tab in a parameter's name": form(named(b"form-data; \va=b; name=model")),
+    "header name that is not ASCII": form(part(b"llama", b"\xc3\xbc: a", MODEL)),
     "header without a colon": form(part(b"llama", MODEL, b"nonsense")),
     "header with a space before the colon": form(part(b"llama", b"X : y", MODEL)),
     "header without a name": form(part(b"llama", b": y", MODEL)),
@@ -157,7 +169,7 @@ NAMES = {
     "256 bytes": "x" * 256,
     "quotes": '"llama"',
     "JSON": '{"model": "other"}',
-    "delimiter without a line break": NEAR.decode(),
+    "delimiter without a line break": "a" + NEAR.decode(),
 }
 
 UNROUTABLE = {
@@ -189,6 +201,7 @@ BAD_TYPES = {
     "empty boundary": "multipart/form-data; boundary=",
     "empty quoted boundary": 'multipart/form-data; boundary=""',
     "two boundaries": "multipart/form-data; boundary=b; boundary=b",
+    "extended boundary": "multipart/form-data; boundary=b; boundary*=UTF-8''c",
     "boundary without its quote": 'multipart/form-data; boundary="b',
     "boundary with a character that none has": "multipart/form-data; boundary=b@",
     "boundary that ends with a space": 'multipart/form-data; boundary="b "',

@@ -2,7 +2,9 @@
 
 Implements the server's side of Envoy's External Processing protocol for request headers SEND and
 request body BUFFERED ("External Processing" under HTTP filters in Envoy's docs, read at 1.40).
-The body arrives whole in one message and is never changed; only a header is set.
+The body arrives whole in one message and is never changed; only a header is set. The headers say
+how it is to be read. Envoy decompresses gzip before the companion sees a request, and then takes
+the content-encoding off; any other compression is refused.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
     CommonResponse,
     HeaderMutation,
     HeadersResponse,
+    HttpHeaders,
     ImmediateResponse,
     ProcessingRequest,
     ProcessingResponse,
@@ -22,11 +25,15 @@ from envoy.type.v3.http_status_pb2 import HttpStatus
 
 from snapshots.ir.names import MODEL_HEADER
 from snapshots.ir.refusals import REFUSALS
-from xds_server.ext_proc.errors import ModelNameError, error_body
+from xds_server.ext_proc.errors import ModelNameError, error_body, shortened
 from xds_server.ext_proc.model_name import model_name
 
 CONTINUE = ProcessingResponse(request_headers=HeadersResponse(response=CommonResponse()))
 """Lets the headers pass unchanged and asks for the body; shared, never to be modified."""
+
+
+_CONTENT_TYPE = "content-type"
+_CONTENT_ENCODING = "content-encoding"
 
 
 class UnexpectedMessageError(Exception):
@@ -40,13 +47,14 @@ class Session:
     request was not let pass, and `body_bytes` how long its body was (None if it had none).
     """
 
-    __slots__ = ("_headers_seen", "answered", "body_bytes", "refused")
+    __slots__ = ("_content_type", "_headers_seen", "answered", "body_bytes", "refused")
 
     def __init__(self) -> None:
         self.answered = False
         self.refused: ModelNameError | None = None
         self.body_bytes: int | None = None
         self._headers_seen = False
+        self._content_type = b""
 
     def handle(self, request: ProcessingRequest) -> ProcessingResponse | None:
         """Return the answer to *request*, or None if the HTTP request was answered before.
@@ -68,6 +76,10 @@ class Session:
     def _on_headers(self, request: ProcessingRequest) -> ProcessingResponse:
         _check_protocol(request)
         self._headers_seen = True
+        self._content_type, encoding = _media(request.request_headers)
+        if encoding.strip().lower() not in {b"", b"identity"}:
+            told = shortened(encoding.decode("utf-8", "backslashreplace"))
+            return self._refuse(ModelNameError("unsupported_content_encoding", told))
         if request.request_headers.end_of_stream:
             return self._refuse(ModelNameError("missing_model", "it has no body"))
         return CONTINUE
@@ -76,7 +88,7 @@ class Session:
         # The body is whole although end_of_stream may be false: trailers may follow it.
         self.body_bytes = len(body)
         try:
-            name = model_name(body)
+            name = model_name(body, self._content_type)
         except ModelNameError as error:
             return self._refuse(error)
         self.answered = True
@@ -114,6 +126,18 @@ def refusal(error: ModelNameError) -> ProcessingResponse:
             details=error.code,
         )
     )
+
+
+def _media(headers: HttpHeaders) -> tuple[bytes, bytes]:
+    """Return content-type and content-encoding, empty if absent; repeated ones joined by commas."""
+    found: dict[str, bytes] = {}
+    for header in headers.headers.headers:
+        name = header.key
+        if name in {_CONTENT_TYPE, _CONTENT_ENCODING}:
+            # Envoy fills only one of the two: the bytes, unless it is told to send text.
+            value = header.raw_value or header.value.encode()
+            found[name] = found[name] + b"," + value if name in found else value
+    return found.get(_CONTENT_TYPE, b""), found.get(_CONTENT_ENCODING, b"")
 
 
 def _check_protocol(request: ProcessingRequest) -> None:

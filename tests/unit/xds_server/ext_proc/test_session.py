@@ -19,8 +19,17 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 from xds_server.ext_proc.session import Session, UnexpectedMessageError
 
 
-def headers(*, end_of_stream=False, body_mode=None) -> ProcessingRequest:
+def headers(
+    *pairs: tuple[str, bytes], end_of_stream=False, body_mode=None, as_text=False
+) -> ProcessingRequest:
+    """Return the message about the headers *pairs*; *as_text*: in the field that is not bytes."""
     request = ProcessingRequest(request_headers=HttpHeaders(end_of_stream=end_of_stream))
+    for name, value in pairs:
+        header = request.request_headers.headers.headers.add(key=name)
+        if as_text:
+            header.value = value.decode()
+        else:
+            header.raw_value = value
     if body_mode is not None:
         request.protocol_config.CopyFrom(ProtocolConfiguration(request_body_mode=body_mode))
     return request
@@ -30,9 +39,9 @@ def body(content: bytes, *, end_of_stream=True) -> ProcessingRequest:
     return ProcessingRequest(request_body=HttpBody(body=content, end_of_stream=end_of_stream))
 
 
-def after_headers() -> Session:
+def after_headers(*pairs: tuple[str, bytes], as_text=False) -> Session:
     session = Session()
-    session.handle(headers())
+    session.handle(headers((":method", b"POST"), *pairs, as_text=as_text))
     return session
 
 
@@ -87,7 +96,7 @@ def test_a_request_without_a_body_is_refused_at_its_headers():
 @pytest.mark.parametrize(
     ("content", "status", "code"),
     [
-        (b"", 400, "invalid_json"),
+        (b"", 400, "missing_model"),
         (b"{", 400, "invalid_json"),
         (b"{}", 400, "missing_model"),
         (b'{"model": "a", "model": "b"}', 400, "ambiguous_model"),
@@ -106,6 +115,60 @@ def test_a_refusal_is_a_whole_response_with_the_code_as_detail(content, status, 
     assert json.loads(refusal.body)["error"]["code"] == code
     assert (option.header.key, option.header.raw_value) == ("content-type", b"application/json")
     assert session.refused.code == code
+
+
+FORM = b"""--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nllama\r\n--b--"""
+
+
+@pytest.mark.parametrize("as_text", [False, True])
+def test_the_content_type_tells_that_the_body_is_a_form(as_text):
+    session = after_headers(("content-type", b"multipart/form-data; boundary=b"), as_text=as_text)
+
+    response = session.handle(body(FORM))
+
+    [option] = response.request_body.response.header_mutation.set_headers
+    assert option.header.raw_value == b"llama"
+
+
+def test_a_form_without_its_content_type_is_read_as_json():
+    session = after_headers(("content-type", b"text/plain"))
+
+    session.handle(body(FORM))
+
+    assert session.refused.code == "invalid_json"
+
+
+def test_two_content_types_are_not_chosen_from():
+    form = ("content-type", b"multipart/form-data; boundary=b")
+    session = after_headers(form, form)
+
+    session.handle(body(FORM))
+
+    assert session.refused.code == "invalid_multipart"
+
+
+@pytest.mark.parametrize("encoding", [b"identity", b"Identity", b""])
+def test_a_body_that_is_not_encoded_is_awaited(encoding):
+    assert not after_headers(("content-encoding", encoding)).answered
+
+
+@pytest.mark.parametrize("encoding", [b"br", b"gzip", b"gzip, identity", b"identity, br", b"\xff"])
+@pytest.mark.parametrize("end_of_stream", [False, True])
+def test_an_encoding_that_is_left_is_refused_before_the_body(encoding, end_of_stream):
+    session = Session()
+
+    response = session.handle(headers(("content-encoding", encoding), end_of_stream=end_of_stream))
+
+    assert response.immediate_response.status.code == 415
+    assert response.immediate_response.details == "unsupported_content_encoding"
+    assert session.refused.code == "unsupported_content_encoding"
+    assert session.body_bytes is None
+
+
+def test_two_encodings_are_refused_although_the_last_is_none():
+    session = after_headers(("content-encoding", b"br"), ("content-encoding", b"identity"))
+
+    assert session.refused.detail == "br,identity"
 
 
 def test_an_end_that_is_delivered_twice_is_answered_once():

@@ -23,20 +23,40 @@ MAX_DOWNSTREAM_CONNECTIONS = 50_000
 _RESOLVED = {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}
 """IPv6 would come first otherwise, and `localhost` has it where nobody listens on it."""
 
-_LEAST_REQUEST = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest"
-_COMPANION_HEALTH_CHECK = {
+COMPANION_HEALTH_CHECK = {
     "interval": "0.25s",
     "no_traffic_interval": "0.25s",
     "unhealthy_interval": "0.25s",
+    # Two checks in a row: only one that has kept silent for as long as a request waits is out.
     "timeout": "0.5s",
     "unhealthy_threshold": 2,
     "healthy_threshold": 1,
     "grpc_health_check": {},
 }
+"""How a companion that hangs is found, and one that is back."""
+
+COMPANION_OUTLIERS = {
+    # What fails to connect, or loses its connection, is out at once: not at the next check, as it
+    # would draw all requests until then, being the one with the least to do. A check that it
+    # passes brings it back.
+    "split_external_local_origin_errors": True,
+    "consecutive_local_origin_failure": 2,
+    "max_ejection_percent": 100,
+    "base_ejection_time": "1s",
+    "max_ejection_time": "1s",
+    # Nothing that a companion answers is held against it.
+    "enforcing_consecutive_5xx": 0,
+    "enforcing_success_rate": 0,
+    "enforcing_local_origin_success_rate": 0,
+}
+"""How a companion that is gone is found, by what becomes of requests."""
+
+_LEAST_REQUEST = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest"
 _LEAST_BUSY = {
     "name": _LEAST_REQUEST,
     "typed_config": {
         "@type": f"type.googleapis.com/{_LEAST_REQUEST}",
+        # Of all, not of two at random: requests pile up at one that hangs, and none follow.
         "selection_method": "FULL_SCAN",
     },
 }
@@ -139,20 +159,23 @@ def _xds_cluster(bootstrap: Bootstrap) -> dict[str, Any]:
 
 
 def _ext_proc_cluster(companions: tuple[Companion, ...]) -> dict[str, Any]:
-    # Every request has a stream of its own: Envoy's default of 1,024 of each would refuse some.
-    most = 1_000_000
-    limits = {"max_connections": most, "max_pending_requests": most, "max_requests": most}
+    # Every request has a stream of its own: Envoy's defaults would refuse some.
+    limited = ("max_connections", "max_pending_requests", "max_requests", "max_retries")
     return {
         "name": names.EXT_PROC_CLUSTER,
         **(_RESOLVED if any(map(is_name, companions)) else {"type": "STATIC"}),
         "connect_timeout": "0.25s",
-        "circuit_breakers": {"thresholds": [limits]},
-        "health_checks": [_COMPANION_HEALTH_CHECK],
+        "circuit_breakers": {"thresholds": [dict.fromkeys(limited, 1_000_000)]},
+        "health_checks": [COMPANION_HEALTH_CHECK],
+        "outlier_detection": COMPANION_OUTLIERS,
         "ignore_health_on_host_removal": True,
         "common_lb_config": {
             # With no companion left, requests go on without one at once; Envoy's default would
             # have them try the dead ones.
-            "healthy_panic_threshold": {"value": 0}
+            "healthy_panic_threshold": {"value": 0},
+            # Else a companion that fails within a second after another's return stays in use for
+            # the rest of that second.
+            "update_merge_window": "0s",
         },
         "load_balancing_policy": {"policies": [{"typed_extension_config": _LEAST_BUSY}]},
         "typed_extension_protocol_options": _http2({}),

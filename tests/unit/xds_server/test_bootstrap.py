@@ -141,6 +141,21 @@ def test_a_companion_that_does_not_answer_is_out_of_use_within_two_seconds():
     assert companion.common_lb_config.healthy_panic_threshold.value == 0
 
 
+def test_a_companion_that_is_gone_is_out_of_use_at_once_be_it_the_only_one():
+    companion = cluster(rendered(), names.EXT_PROC_CLUSTER)
+
+    outliers = companion.outlier_detection
+    assert outliers.split_external_local_origin_errors
+    assert outliers.consecutive_local_origin_failure.value <= 2
+    assert outliers.max_ejection_percent.value == 100
+    # Longer than it takes the health check to find the same, so that there is no gap.
+    [check] = companion.health_checks
+    found_s = check.unhealthy_threshold.value * seconds(check.interval)
+    assert seconds(outliers.base_ejection_time) > found_s
+    assert companion.common_lb_config.HasField("update_merge_window")
+    assert seconds(companion.common_lb_config.update_merge_window) == 0
+
+
 def test_a_companion_that_is_back_is_used_within_half_a_second():
     [check] = cluster(rendered(), names.EXT_PROC_CLUSTER).health_checks
 

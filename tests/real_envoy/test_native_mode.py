@@ -108,14 +108,14 @@ async def test_a_routing_header_of_a_client_is_not_obeyed(deployed: Deployment):
     assert answer.pool == "same"
 
 
-async def test_a_body_of_which_nothing_comes_is_not_json(deployed: Deployment):
+async def test_an_upload_of_which_nothing_comes_is_no_body(deployed: Deployment):
     async def nothing():
         for piece in ():
             yield piece
 
     answer = await deployed.send("POST", "/v1/completions", data=nothing())
 
-    assert (answer.status, answer.error["code"]) == (400, "invalid_json")
+    assert (answer.status, answer.error["code"]) == (400, "missing_model")
 
 
 async def test_an_upload_in_pieces_is_read_as_a_whole(deployed: Deployment):

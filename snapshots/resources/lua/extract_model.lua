@@ -73,7 +73,6 @@ end
 -- The names in the JSON object `text`, how many values of "model" it has, and of which kind the
 -- first is; or nil, code and detail of the refusal.
 local function names_in_json(text)
-  if text == "" then return nil, "invalid_json", "the body is empty" end
   local starts, wrong = model_values(text, MAX_DEPTH)
   if not starts then return nil, "invalid_json", wrong_place(text, wrong) end
   local names = {}
@@ -115,13 +114,13 @@ local function model_name(text, content_type)
   end
   if not names then return nil, count, kind end
   if count == 0 then
-    local place = boundary and "no text part of the form is named" or "the body has no top-level"
-    return nil, "missing_model", place .. ' "model"'
+    local place = boundary and "among the parts of the form" or "at the top level of the body"
+    return nil, "missing_model", 'there is no "model" ' .. place
   end
   local name = names[1]
-  if not name then return nil, "missing_model", not_a_string(kind) end
+  if count == 1 and not name then return nil, "missing_model", not_a_string(kind) end
   for i = 1, count do
-    if names[i] ~= name then
+    if not names[i] or names[i] ~= name then
       return nil, "ambiguous_model", '"model" is given twice with different values'
     end
   end
@@ -145,7 +144,9 @@ function envoy_on_request(handle)
   if headers:get(MODEL_HEADER) ~= NO_MODEL then return end
   local content_type = headers:get("content-type")
   local body = handle:body() -- `headers` is gone now
-  if not body then return refuse(handle, "missing_model", "it has no body") end
+  if not body or body:length() == 0 then
+    return refuse(handle, "missing_model", "it has no body")
+  end
   local name, code, detail = model_name(body:getBytes(0, body:length()), content_type)
   if not name then return refuse(handle, code, detail) end
   handle:headers():replace(MODEL_HEADER, name)

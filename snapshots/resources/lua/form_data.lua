@@ -1,12 +1,11 @@
 -- Where a form (multipart/form-data, RFC 7578) names its model: in the text part named "model".
---
--- The rule, which the companion follows too: the body starts with `--BOUNDARY`; a delimiter is
--- that at the start of a line (lines end with CR LF), followed by CR LF, or by `--` if it is the
--- last; what follows the last is not looked at. A part is header lines, an empty line, and its
--- content. It is a text part named "model" if its first Content-Disposition has `name=model`, the
--- value quoted or not, and neither `filename` nor `filename*`.
+-- The rule is that of the companion, word for word: it stands in xds_server/ext_proc/multipart.py.
 
 local lower, match = string.lower, string.match
+
+local SEMICOLON = 59
+local MAX_PARTS, MAX_HEADERS_BYTES, MAX_BOUNDARY_BYTES = 1000, 8192, 70
+local PLAIN_ENCODINGS = { ["7bit"] = 1, ["8bit"] = 1, binary = 1 }
 
 -- Without the blanks around it. By loops, as a pattern would take time that grows with the square
 -- of the blanks.
@@ -17,8 +16,7 @@ local function trimmed(text)
   return sub(text, first, last)
 end
 
--- What the string in quotes says that opens at `at`, and the place of the quote that closes it;
--- nil if none does.
+-- What the string in quotes says that opens at `at`, and the place behind it; nil if none closes.
 local function quoted(text, at)
   local from = at + 1
   repeat
@@ -27,57 +25,93 @@ local function quoted(text, at)
     local is_escape = byte(text, at) == BACKSLASH
     if is_escape then at = at + 1 end
   until not is_escape
-  return (string.gsub(sub(text, from, at - 1), '\\(["\\])', "%1")), at
+  return (string.gsub(sub(text, from, at - 1), '\\(["\\])', "%1")), at + 1
 end
 
--- The value of the first parameter of the header value `text` whose name is `wanted`, or nil.
-local function parameter(text, wanted)
-  local at = find(text, ";", 1, true)
-  while at do
-    local _, equals, name = find(text, '^([^=;"]*)=[ \t]*', at + 1)
+local function behind_blanks(text, at)
+  return find(text, "[^ \t]", at) or #text + 1
+end
+
+-- What a header value says before its first semicolon, in lower case, and its parameters by their
+-- name; nil in their place if they are not well-formed, or leave open what `wanted` is.
+local function parameters(text, wanted)
+  local at = find(text, ";", 1, true) or #text + 1
+  local kind, found = lower(trimmed(sub(text, 1, at - 1))), {}
+  while at <= #text do
+    at = behind_blanks(text, at + 1)
+    local _, equals, name = find(text, '^([^%s=;"]+)=', at)
     if equals then
-      local value
+      local value, behind
       if byte(text, equals + 1) == QUOTE then
-        value, at = quoted(text, equals + 1)
-        if not value then return nil end
+        value, behind = quoted(text, equals + 1)
       else
-        value = trimmed(match(text, "^[^;]*", equals + 1))
+        value = match(text, '^[^%s;"]+', equals + 1)
+        behind = value and equals + 1 + #value
       end
-      if lower(trimmed(name)) == wanted then return value end
+      name = lower(name)
+      if not value or found[name] or sub(name, 1, #wanted + 1) == wanted .. "*" then
+        return kind, nil
+      end
+      found[name] = value
+      at = behind_blanks(text, behind)
     end
-    at = find(text, ";", at + 1, true)
+    if at <= #text and byte(text, at) ~= SEMICOLON then return kind, nil end
   end
+  return kind, found
 end
 
--- The boundary of the form that a body of this content-type is: empty if it does not say, nil if
--- the body is no form.
+-- The boundary of the form that a body of this content-type is: empty if it names none that is
+-- well-formed, nil if the body is no form.
 local function form_boundary(content_type)
-  local kind = match(content_type or "", "^[^;]*")
-  if lower(trimmed(kind)) ~= "multipart/form-data" then return nil end
-  return parameter(content_type, "boundary") or ""
-end
-
--- The place of the next delimiter at or behind `from`: of the CR LF before it, and of what follows.
-local function next_delimiter(text, delimiter, from)
-  local at = from
-  while true do
-    local first, last = find(text, delimiter, at, true)
-    if not first then return nil end
-    local following = sub(text, last + 1, last + 2)
-    if following == "\r\n" or following == "--" then return first, last + 1 end
-    at = first + 1
+  local kind, found = parameters(content_type or "", "boundary")
+  if kind ~= "multipart/form-data" then return nil end
+  local boundary = found and found.boundary or ""
+  if #boundary > MAX_BOUNDARY_BYTES or find(boundary, "[^%w'()+_,./:=? -]")
+    or sub(boundary, -1) == " " then
+    return ""
   end
+  return boundary
 end
 
-local function is_named_model(headers)
-  for line in string.gmatch(headers, "([^\r\n]+)") do
-    local name, value = match(line, "^([^:]*):(.*)$")
-    if name and lower(trimmed(name)) == "content-disposition" then
-      return parameter(value, "name") == KEY and not parameter(value, "filename")
-        and not parameter(value, "filename*")
+-- The headers of a part that say what it is, by their names in lower case; nil if one is not
+-- well-formed, or one of those comes twice.
+local function part_headers(text)
+  local found, at = {}, 1
+  while at <= #text do
+    local stop = find(text, "\r\n", at, true) or #text + 1
+    local line = sub(text, at, stop - 1)
+    local name, value = match(line, "^([!-9;-~]+):([^%z\r\n]*)$")
+    if not name then return nil end
+    name = lower(name)
+    if name == "content-disposition" or name == "content-transfer-encoding" then
+      if found[name] then return nil end
+      found[name] = trimmed(value)
     end
+    at = stop + 2
   end
-  return false
+  return found
+end
+
+-- Whether a part with these header lines is text named "model"; nil if they are not well-formed.
+local function is_named_model(text)
+  local headers = #text <= MAX_HEADERS_BYTES and part_headers(text)
+  if not headers then return nil end
+  local kind, found = parameters(headers["content-disposition"] or "", "name")
+  if kind ~= "form-data" or not found or not found.name then return nil end
+  if found.name ~= KEY then return false end
+  for name in pairs(found) do
+    if name == "filename" or sub(name, 1, 9) == "filename*" then return false end
+  end
+  local encoding = headers["content-transfer-encoding"]
+  return not encoding or PLAIN_ENCODINGS[lower(encoding)] and true or nil
+end
+
+-- The end of the line of a delimiter whose boundary ends at `last`, and whether it is the last one;
+-- nil if something else is on that line.
+local function line_end(text, last)
+  local is_last = sub(text, last + 1, last + 2) == "--"
+  local at = is_last and last + 3 or last + 1
+  if sub(text, at, at + 1) == "\r\n" or (is_last and at > #text) then return at, is_last end
 end
 
 -- First and last byte of each text part named "model", as a list of pairs; nil and what is wrong
@@ -85,23 +119,25 @@ end
 local function form_values(text, boundary)
   if boundary == "" then return nil, "its content-type names no boundary" end
   local delimiter = "\r\n--" .. boundary
-  local at = #delimiter - 1
-  if sub(text, 1, at - 1) ~= sub(delimiter, 3) then
-    return nil, "it does not start with its boundary"
+  local _, last = nil, #delimiter - 2
+  if sub(text, 1, last) ~= sub(delimiter, 3) then
+    _, last = find(text, delimiter, 1, true)
   end
-  local values = {}
-  while sub(text, at, at + 1) ~= "--" do
-    if sub(text, at, at + 1) ~= "\r\n" then return nil, "its boundary is not alone on its line" end
-    local close, behind = next_delimiter(text, delimiter, at)
-    if not close then return nil, "its closing delimiter is missing" end
-    local _, headers_end = find(text, "\r\n\r\n", at, true)
-    if not headers_end or headers_end >= close then
-      return nil, "a part has no empty line behind its headers"
-    end
-    if is_named_model(sub(text, at + 2, headers_end - 4)) then
-      values[#values + 1] = { headers_end + 1, close - 1 }
-    end
-    at = behind
+  local values, parts = {}, 0
+  while last do
+    local at, is_last = line_end(text, last)
+    if not at then return nil, "a delimiter is not alone on its line" end
+    if is_last then return values end
+    parts = parts + 1
+    if parts > MAX_PARTS then return nil, "it has too many parts" end
+    local start, close = at + 2, nil
+    close, last = find(text, delimiter, at, true)
+    if not close then break end
+    local headers, headers_end = "", find(text, "\r\n\r\n", start, true)
+    if headers_end and headers_end + 3 < close then headers = sub(text, start, headers_end - 1) end
+    local is_wanted = is_named_model(headers)
+    if is_wanted == nil then return nil, "the headers of a part are not well-formed" end
+    if is_wanted then values[#values + 1] = { headers_end + 4, close - 1 } end
   end
-  return values
+  return nil, "its last delimiter is missing"
 end

@@ -10,6 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from snapshots.ir.names import MODEL_HEADER, WHITE_SPACE
+from snapshots.ir.refusals import REFUSALS
+from tests.support.corpus import CASES, Case, large_cases
+from tests.support.corpus_multipart import AUDIO, BOUNDARY
 from tests.support.extraction_script import Verdict, extract, run
 from tests.support.json_texts import (
     CHARACTERS,
@@ -25,19 +28,41 @@ from xds_server.ext_proc.errors import ModelNameError, error_body
 from xds_server.ext_proc.model_name import model_name
 
 
-def by_the_companion(body: bytes) -> Verdict:
+def by_the_companion(body: bytes, content_type: str) -> Verdict:
     try:
-        return Verdict(model_name(body))
+        return Verdict(model_name(body, content_type.encode()))
     except ModelNameError as refused:
         error = json.loads(error_body(refused))["error"]
         return Verdict(None, 0, error["code"], error["message"])
 
 
-def assert_agreed(body: bytes) -> None:
-    here, there = extract(body), by_the_companion(body)
+def assert_agreed(body: bytes, content_type: str = "application/json") -> None:
+    here, there = extract(body, content_type), by_the_companion(body, content_type)
     assert (here.name, here.code) == (there.name, there.code), (here, there)
-    if here.code in {"model_not_found", "ambiguous_model"}:
+    if here.code in {"missing_model", "model_not_found", "ambiguous_model"}:
         assert here.message == there.message
+
+
+# --- the corpus ---
+
+
+def id_of(case: Case) -> str:
+    return case.name
+
+
+@pytest.mark.parametrize("case", CASES, ids=id_of)
+def test_the_corpus_is_read_as_it_demands(case: Case):
+    verdict = extract(case.body or None, case.content_type)
+
+    assert case.allows(verdict.name, verdict.code), verdict
+    assert verdict.code is None or verdict.status == REFUSALS[verdict.code].status
+
+
+def test_large_bodies_are_read_as_the_corpus_demands():
+    for case in large_cases():
+        verdict = extract(case.body, case.content_type)
+
+        assert case.allows(verdict.name, verdict.code), (case.name, verdict)
 
 
 # --- what holds for all bodies ---
@@ -78,6 +103,56 @@ def test_no_bytes_are_read_otherwise_than_by_the_companion(text):
 def test_the_same_bytes_are_text(some):
     assert_agreed(b'{"model": "m", "x": "' + some + b'"}')
     assert_agreed(b'{"model": "a' + some + b'b"}')
+
+
+FORMS = [case for case in CASES if case.name.startswith("form") and len(case.body) < 20_000]
+EDGES = [
+    "",
+    " ",
+    "\t",
+    ";",
+    '"',
+    "\\",
+    "=",
+    ":",
+    "*",
+    "-",
+    "--",
+    "\r\n",
+    "\n",
+    "\r",
+    "\0",
+    "\v",
+    "é",
+]
+EDGES += [
+    "\r\n\r\n",
+    "; filename=x",
+    '; name="model"',
+    "name*=",
+    "\r\n--b",
+    "--b--",
+    "b",
+    "X: y\r\n",
+]
+
+
+@st.composite
+def changed(draw, text):
+    """Draw *text* with something of it left out, or put in."""
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(text)))
+        text = text[:at] + draw(st.sampled_from(EDGES)) + text[at + draw(st.integers(0, 3)) :]
+    return text
+
+
+@settings(max_examples=500)
+@given(st.data(), st.sampled_from(FORMS))
+def test_every_changed_form_is_read_as_by_the_companion(data, case):
+    short = case.body.replace(BOUNDARY.encode(), b"b").replace(AUDIO, b"RIFF").decode("latin-1")
+    kind = case.content_type.replace(BOUNDARY, "b")
+
+    assert_agreed(data.draw(changed(short)).encode("latin-1"), data.draw(changed(kind)))
 
 
 def test_every_character_makes_the_same_name_or_none():
@@ -141,10 +216,10 @@ def test_white_space_is_what_python_takes_for_it():
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "The request body is not a JSON object: the body is empty."),
+        (b"", "The request names no model: it has no body."),
         (b'{"model": ', "The request body is not a JSON object: it ends too early."),
         (b"model=m", "The request body is not a JSON object: it is not JSON at byte 1."),
-        (b"{}", 'The request names no model: the body has no top-level "model".'),
+        (b"{}", 'The request names no model: there is no "model" at the top level of the body.'),
         (b'{"model": null}', 'The request names no model: "model" is null.'),
         (b'{"model": ""}', 'The request names no model: "model" is blank.'),
         (

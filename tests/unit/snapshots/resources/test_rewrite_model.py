@@ -9,6 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.support.corpus import CASES, Case
+from tests.support.extraction_script import extract
 from tests.support.json_texts import (
     CHARACTERS,
     MODEL_KEYS,
@@ -116,6 +118,76 @@ def test_an_adapter_is_kept_however_it_is_written(written):
     body = f'{{"model": {written}}}'.encode()
 
     assert rewrite(body, NAME, ADAPTERS) == body
+
+
+# --- the corpus ---
+
+ROUTED = [case for case in CASES if case.code is None]
+REFUSED = [case for case in CASES if case.code in {"invalid_json", "invalid_multipart"}]
+
+
+@pytest.mark.parametrize("case", ROUTED, ids=lambda case: case.name)
+def test_a_body_that_extraction_lets_pass_names_the_new_model(case: Case):
+    there = rewrite(case.body, NAME, (), case.content_type)
+    back = rewrite(there, "llama", (), case.content_type)
+    again = rewrite(back, NAME, (), case.content_type)
+
+    assert extract(there, case.content_type).name == NAME
+    assert extract(back, case.content_type).name == "llama"
+    assert again == there
+
+
+@pytest.mark.parametrize("case", ROUTED, ids=lambda case: case.name)
+def test_a_kept_name_of_the_corpus_is_kept(case: Case):
+    assert rewrite(case.body, NAME, ("x", case.model or ""), case.content_type) == case.body
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
+def test_a_body_that_is_not_well_formed_stays_as_it_is(case: Case):
+    """It came by a path, where nobody read it. Deep nesting is read here, names are not judged."""
+    changed = rewrite(case.body, NAME, (), case.content_type)
+
+    read_here = case.name.startswith("nested") or case.name.endswith(("not UTF-8", "a surrogate"))
+    assert changed == case.body or read_here
+
+
+# --- forms ---
+
+FORM = "multipart/form-data; boundary=b"
+CONTENTS = st.sampled_from([b"", b"small", b"\r\n", b"--b", b"\n--b\r\n", b"\r\n-", b"model"])
+CONTENTS |= st.binary(max_size=12)
+FIELDS = ["model", "file", "Model", "prompt"]
+
+
+@st.composite
+def form_parts(draw):
+    """Draw a part: its head, its content, and whether that is a name."""
+    name, is_file = draw(st.sampled_from(FIELDS)), draw(st.booleans())
+    filename = '; filename="model"' if is_file else ""
+    head = f'Content-Disposition: form-data; name="{name}"{filename}\r\nX: y\r\n\r\n'
+    content = draw(CONTENTS.filter(lambda content: b"\r\n--b" not in b"\r\n" + content))
+    return head.encode(), content, name == "model" and not is_file
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(form_parts(), max_size=5))
+def test_only_the_text_part_of_the_name_changes_in_a_form(parts):
+    before = b"".join(b"--b\r\n" + head + content + b"\r\n" for head, content, _ in parts)
+    after = b"".join(
+        b"--b\r\n" + head + (NAME.encode() if is_name else content) + b"\r\n"
+        for head, content, is_name in parts
+    )
+
+    assert rewrite(before + b"--b--\r\n", NAME, (), FORM) == after + b"--b--\r\n"
+    assert rewrite(before + b"--b-\r\n", NAME, (), FORM) == before + b"--b-\r\n"
+
+
+def test_a_form_names_the_model_without_the_escapes_of_json():
+    before = b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nsmall\r\n--b--'
+    after = before.replace(b"small", 'a "ü" \\ 🦙'.encode())
+
+    assert rewrite(before, 'a "ü" \\ 🦙', (), FORM) == after
+    assert rewrite(after, NAME, ('a "ü" \\ 🦙',), FORM) == after
 
 
 # --- and plainly ---

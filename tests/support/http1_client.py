@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -57,10 +58,11 @@ class Http1Client:
         is_json = headers.get("content-type") == "application/json" and body
         return Answer(status, headers, body, json.loads(body) if is_json else None)
 
-    async def closed(self) -> bytes:
-        """Wait until the other end closes, and return what came until then."""
+    async def closed(self) -> None:
+        """Wait until the other end closes, or resets, the connection."""
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            return await self._reader.read()
+            with contextlib.suppress(ConnectionResetError):
+                await self._reader.read()
 
     def abort(self) -> None:
         """Reset the connection, as a client does that dies."""

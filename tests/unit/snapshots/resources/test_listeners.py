@@ -11,7 +11,7 @@ MIB = 1024 * 1024
 
 def manager(max_body_bytes: int) -> hcm_v3.HttpConnectionManager:
     extraction = ir.Extraction("native", "native", max_body_bytes)
-    gateway = ir.Gateway("g", "127.0.0.1", 1, "*", extraction, True, (), ())
+    gateway = ir.Gateway("g", "*", "127.0.0.1", 1, True, extraction, (), (), ())
     [chain] = build_listener(gateway).filter_chains
     return hcm_v3.HttpConnectionManager.parse(chain.filters[0].typed_config.value)
 

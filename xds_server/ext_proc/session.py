@@ -9,6 +9,8 @@ the content-encoding off; any other compression is refused.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from envoy.config.core.v3.base_pb2 import HeaderValue, HeaderValueOption
 from envoy.extensions.filters.http.ext_proc.v3.processing_mode_pb2 import ProcessingMode
 from envoy.service.ext_proc.v3.external_processor_pb2 import (
@@ -100,8 +102,12 @@ class Session:
         return refusal(error)
 
 
+@lru_cache(maxsize=1024)
 def routed(name: str) -> ProcessingResponse:
-    """Return the answer that sets the model header to *name* and has the route chosen anew."""
+    """Return the answer that sets the model header to *name* and has the route chosen anew.
+
+    Shared, as building one takes as long as reading a body; never to be modified.
+    """
     header = HeaderValueOption(
         header=HeaderValue(key=MODEL_HEADER, raw_value=name.encode()),
         append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,

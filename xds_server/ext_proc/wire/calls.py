@@ -288,8 +288,7 @@ class Calls:
         self.sender.out.append(window_update(stream.id, size))
 
     def _replenish(self) -> None:
-        if self._window < 0:
-            raise ViolationError(ErrorCode.FLOW_CONTROL_ERROR, "too much DATA on the connection")
+        # Long before it is used up: no frame is as large as half of it.
         self.sender.out.append(window_update(0, CONNECTION_WINDOW - self._window))
         self._window = CONNECTION_WINDOW
 

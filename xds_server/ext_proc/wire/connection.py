@@ -143,8 +143,12 @@ class Connection:
 
     def _read(self, data: bytes) -> int:
         """Handle the whole frames at the head of *data*; return how many bytes they are."""
-        at = 0 if self._prefaced else self._read_preface(data)
-        end = len(data)
+        at, end = 0, len(data)
+        if not self._prefaced:
+            if end < len(PREFACE) and PREFACE.startswith(data):
+                return 0
+            at = _behind_preface(data)
+            self._prefaced = True
         calls = self._calls
         while end - at >= HEAD_BYTES:
             high, low, kind, flags, stream_id = head(data, at)
@@ -161,14 +165,6 @@ class Connection:
             else:
                 self._on_frame(kind, flags, stream_id, data[start:stop])
         return at
-
-    def _read_preface(self, data: bytes) -> int:
-        if not PREFACE.startswith(data[: len(PREFACE)]):
-            raise ViolationError(ErrorCode.PROTOCOL_ERROR, "that is not HTTP/2")
-        if len(data) < len(PREFACE):
-            return 0
-        self._prefaced = True
-        return len(PREFACE)
 
     def _on_frame(self, kind: int, flags: int, stream_id: int, content: bytes) -> None:
         if not self._settled and kind != Frame.SETTINGS:
@@ -267,6 +263,12 @@ class Connection:
         (_on_window_update, None, 4),
         (_on_continuation, True, None),
     )
+
+
+def _behind_preface(data: bytes) -> int:
+    if not data.startswith(PREFACE):
+        raise ViolationError(ErrorCode.PROTOCOL_ERROR, "that is not HTTP/2")
+    return len(PREFACE)
 
 
 _Handler = Callable[[Connection, int, int, bytes], None]

@@ -79,6 +79,10 @@ test: $(INSTALLED) ## Every test but those of compose and the benchmarks
 test-envoy: $(INSTALLED) ## Only the tests that run a real Envoy; fails if there were none
 	$(BIN)/pytest -m envoy --require-envoy $(ARGS)
 
+.PHONY: soak
+soak: $(INSTALLED) ## Rough clients for a few minutes: 500 uploads of 1 MB at once, thousands broken off
+	$(BIN)/pytest tests/real_envoy/test_rough_clients.py --soak --timeout 900 -s $(ARGS)
+
 .PHONY: golden
 golden: $(INSTALLED) ## Rewrite the golden files, and show what that changed
 	$(BIN)/pytest tests/golden --update-golden $(ARGS)

@@ -26,6 +26,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="fail unless a test with a real Envoy was run",
     )
+    parser.addoption(
+        "--soak",
+        action="store_true",
+        help="let tests that have a long form take it",
+    )
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -49,6 +54,12 @@ def pytest_terminal_summary(
 def variant(request: pytest.FixtureRequest) -> str:
     """Return which variant of xDS Envoy is to speak: each in turn."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def soak(request: pytest.FixtureRequest) -> bool:
+    """Tell whether tests are to take their long form."""
+    return request.config.getoption("--soak")
 
 
 @pytest.fixture

@@ -1,0 +1,69 @@
+"""Uploads that are broken off, and many at once: others go on, and nothing is kept afterwards.
+
+With `--soak`, longer and in greater numbers, as `make soak` does.
+"""
+
+import random
+
+import pytest
+import pytest_asyncio
+
+from tests.support.load import chat_request, continuous_load
+from tests.support.modes import MODES
+from tests.support.rough import (
+    broken_off_uploads,
+    chat_of,
+    roughed,
+    uploads_at_once,
+)
+
+pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
+
+REGISTRY = """\
+version: 1
+pools:
+  renamed: {endpoints: ["<echo>"], model: org/target}
+  same: {endpoints: ["<echo>"]}
+models:
+  m: {pool: renamed, paths: [/v1/renamed]}
+  same: {pool: same}
+extraction: {mode: <mode>}
+"""
+MB = 1_000_000
+COMPANION_MIB = 400
+"""Far above what it needs, and far below what it would hold if it took all that comes."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=MODES)
+async def rough(request, tmp_path_factory):
+    async with roughed(REGISTRY, request.param, tmp_path_factory.mktemp("deployment")) as running:
+        yield running
+
+
+async def test_uploads_that_are_broken_off_harm_no_other_and_leave_nothing(rough, soak):
+    chance = random.Random(3)
+    requests = [chat_request("m"), chat_request("same")]
+    async with continuous_load(str(rough.deployed.gateway), requests, workers=2) as load:
+        await broken_off_uploads(rough, 5_000 if soak else 500, chat_of(MB // 4, "m"), chance)
+        await load.answered(10)
+    await rough.at_rest()
+
+    assert load.report.failures == 0, load.report.summary()
+    errors = await rough.deployed.stats(r"^http\.default\.downstream_rq_5xx$")
+    assert list(errors.values()) == [0]
+
+
+async def test_many_uploads_at_once_are_all_answered_and_memory_does_not_grow(rough, soak):
+    """Memory has its height after a few rounds, and keeps it."""
+    count, rounds, settled = (500, 10, 3) if soak else (60, 4, 2)
+    body = chat_of(MB, "same")
+    print(f"before: {rough.resident_mib()}")
+    done = []
+    for _ in range(rounds):
+        done.append(await uploads_at_once(rough, count, body))
+        print(done[-1])
+    height, last = done[settled - 1].resident_mib, done[-1].resident_mib
+
+    assert [dict(one.outcomes) for one in done] == [{"200 whole": count}] * rounds
+    assert all(mib <= height[name] * 1.15 + 16 for name, mib in last.items()), (height, last)
+    assert last.get("companion", 0) < COMPANION_MIB

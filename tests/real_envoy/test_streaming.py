@@ -1,114 +1,153 @@
-"""A stream of tokens passes word by word, and outlives every edit of the registry."""
+"""A stream of tokens passes as it is and at once: no byte is changed, held back or added."""
 
-import asyncio
-import json
-from typing import Any
+import zlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import aiohttp
 import pytest
+import pytest_asyncio
 from openai import AsyncOpenAI
 
 from tests.support.deployment import Deployment, deployment
 from tests.support.model_server import Steps
+from tests.support.reading import PROTOCOLS, Reading, reader
+from tests.support.told_server import Exchange, ToldServer, told_server
 
-pytestmark = pytest.mark.envoy
+pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
 REGISTRY = """\
 version: 1
-gateways: {default: {listen: "<gateway>"}}
 pools:
-  slow: {endpoints: ["<slow>", "<spare>"], model: target}
-  other: {endpoints: ["<other>"]}
+  same: {endpoints: ["<told>"]}
+  renamed: {endpoints: ["<told>"], model: org/target}
 models:
-  told: {split: {slow: 1, other: 0}, paths: [/v1/told]}
-  other: {pool: other}
-extraction: {on_failure: native}
+  same: {pool: same, paths: [/v1/at-same]}
+  renamed: {pool: renamed, paths: [/v1/at-renamed]}
+extraction: {mode: <mode>, on_failure: native}
 """
-BODY = {"model": "told", "prompt": "one two three", "stream": True}
-PATHS = ["/v1/chat/completions", "/v1/told/chat/completions"]
-SAID = "This is slow answering as target: one two three"
-WITHIN_S = 10
+SIMULATED = """\
+version: 1
+pools: {p: {endpoints: ["<p>"], health_check: false}}
+models: {m: {pool: p}}
+"""
+WAYS = {"ext_proc": "delta", "native": "sotw", "companion gone": "delta"}
+PIECES = (
+    b": a comment\n\n",
+    b'data: {"choices": [{"index": 0, "delta": {"role": "assistant"}}]}\n\n',
+    b"d",  # an event in pieces passes piece by piece
+    b"ata",
+    b": half\n",
+    b"\n",
+    b"event: ping\r\nid: 7\r\nretry: 100\r\ndata: one\r\ndata: two\r\n\r\n",
+    b"\r\r\n\n\n",
+    b"data: \xef\xbb\xbf\xc3\xa9\xff\xfe\x00\n\n",  # neither text nor UTF-8
+    b"data: " + b"x" * 100_000 + b"\n\n",  # more than one buffer of Envoy's holds
+    b"data: [DONE]",  # and nothing behind it
+)
 
 
-class WordSteps(Steps):
-    """Holds back words only: health checks and the start of an answer are not waited for."""
-
-    async def __call__(self, seconds: float) -> None:
-        if seconds:
-            await super().__call__(seconds)
+class Streaming(NamedTuple):
+    deployed: Deployment
+    server: ToldServer
 
 
-class Stream:
-    """An answer whose next word leaves the server when the test asks for it."""
-
-    def __init__(self, response: aiohttp.ClientResponse, steps: Steps) -> None:
-        self.response = response
-        self._steps = steps
-
-    async def event(self) -> dict[str, Any]:
-        """Wait for the next chunk and return it."""
-        async with asyncio.timeout(WITHIN_S):
-            text = await self.response.content.readuntil(b"\n\n")
-        return json.loads(text.removeprefix(b"data: "))
-
-    async def word(self) -> str:
-        """Let one word go and wait until it is here."""
-        self._steps.release()
-        return (await self.event())["choices"][0]["delta"]["content"]
-
-    async def rest(self) -> str:
-        """Let everything go and return the words that were missing, once the stream has ended."""
-        self._steps.release(100)
-        async with asyncio.timeout(WITHIN_S):
-            text = (await self.response.content.read()).decode()
-        *events, done = text.removesuffix("\n\n").split("\n\n")
-        assert done == "data: [DONE]"
-        deltas = [json.loads(event[6:])["choices"][0]["delta"] for event in events]
-        return "".join(delta.get("content", "") for delta in deltas)
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=WAYS)
+async def streaming(request: Any, tmp_path_factory: Any) -> AsyncIterator[Streaming]:
+    """Give one deployment per way of reading the model's name."""
+    folder = tmp_path_factory.mktemp("streaming")
+    mode = "native" if request.param == "native" else "ext_proc"
+    async with told_server() as server:
+        text = REGISTRY.replace("<told>", server.address).replace("<mode>", mode)
+        async with deployment(text, (), folder, WAYS[request.param]) as deployed:
+            if request.param != "ext_proc":
+                await deployed.companion.stop()
+            yield Streaming(deployed, server)
 
 
-def streaming(variant, folder, steps: Steps):
-    """Run a deployment whose pool `slow` tells a word per step."""
-    servers = {
-        "slow": {"pace": steps, "token_latency_s": 1.0},
-        "spare": {"healthy": False},
-        "other": {},
-    }
-    return deployment(REGISTRY, servers, folder, variant)
+async def relayed(exchange: Exchange, reading: Reading, pieces: tuple[bytes, ...]) -> list[bytes]:
+    """Say each piece once the one before it has come through; return what came through."""
+    got = []
+    for piece in pieces:
+        await exchange.say(piece)
+        got.append(await reading.exactly(len(piece)))
+    return got
 
 
-def ask(deployed: Deployment, path: str):
-    return deployed.session.post(deployed.url + path, json=BODY)
+@pytest.mark.parametrize("length", [None, sum(map(len, PIECES))], ids=["chunked", "length"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/at-{}/completions"])
+@pytest.mark.parametrize("model", ["same", "renamed"])
+async def test_each_piece_arrives_before_the_next_one_is_said(
+    streaming: Streaming, model, path, protocol, length
+):
+    async with reader(protocol, streaming.deployed.gateway) as client:
+        reading = await client.ask({"model": model, "stream": True}, path.format(model))
+        exchange = await streaming.server.next()
+        await exchange.start(length=length)
+        status, headers = await reading.head()
+        got = await relayed(exchange, reading, PIECES)
+        await exchange.end()
+        rest = await reading.rest()
+
+    assert status == 200
+    assert headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert headers["cache-control"] == "no-cache"
+    assert headers["x-gateway-pool"] == model
+    assert "content-encoding" not in headers
+    assert headers.get("content-length") == (None if length is None else str(length))
+    assert (*got, rest) == (*PIECES, b"")
+    named = b"org/target" if model == "renamed" else b"same"
+    assert exchange.body == b'{"model": "%b", "stream": true}' % named
 
 
-@pytest.mark.parametrize("path", PATHS)
-async def test_each_word_passes_before_the_next_one_is_said(variant, tmp_path, path):
-    steps = WordSteps()
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_stream_that_the_server_compresses_stays_compressed(streaming: Streaming, protocol):
+    deflate = zlib.compressobj(wbits=31)
+    pieces = [
+        deflate.compress(b"data: %d\n\n" % number) + deflate.flush(zlib.Z_SYNC_FLUSH)
+        for number in range(5)
+    ]
+    gzip = {"content-type": "text/event-stream", "content-encoding": "gzip"}
+    async with reader(protocol, streaming.deployed.gateway) as client:
+        reading = await client.ask({"model": "renamed", "stream": True})
+        exchange = await streaming.server.next()
+        await exchange.start(gzip)
+        _, headers = await reading.head()
+        got = await relayed(exchange, reading, (*pieces, deflate.flush()))
+        await exchange.end()
+        await reading.rest()
+
+    assert headers["content-encoding"] == "gzip"
+    assert zlib.decompress(b"".join(got), wbits=31) == b"".join(
+        b"data: %d\n\n" % number for number in range(5)
+    )
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_the_head_of_an_answer_does_not_wait_for_its_first_token(
+    streaming: Streaming, protocol
+):
+    async with reader(protocol, streaming.deployed.gateway) as client:
+        reading = await client.ask({"model": "same", "stream": True})
+        exchange = await streaming.server.next()
+        await exchange.start()
+        status, _ = await reading.head()
+        await exchange.end()
+        rest = await reading.rest()
+
+    assert (status, rest) == (200, b"")
+
+
+async def test_openais_client_reads_a_stream_word_by_word(tmp_path: Path):
+    steps = Steps()
     async with (
-        streaming(variant, tmp_path, steps) as deployed,
-        ask(deployed, path) as response,
-    ):
-        stream = Stream(response, steps)
-        opening = await stream.event()
-        words = [await stream.word() for _ in range(4)]
-        rest = await stream.rest()
-
-    assert response.status == 200
-    assert response.content_type == "text/event-stream"
-    assert response.headers["x-gateway-pool"] == "slow"
-    assert opening["choices"][0]["delta"]["role"] == "assistant"
-    assert words == ["This", " is", " slow", " answering"]
-    assert "".join(words) + rest == SAID
-
-
-async def test_openais_client_reads_a_stream_word_by_word(variant, tmp_path):
-    steps = WordSteps()
-    async with (
-        streaming(variant, tmp_path, steps) as deployed,
+        deployment(SIMULATED, {"p": {"pace": steps}}, tmp_path) as deployed,
         AsyncOpenAI(base_url=f"{deployed.url}/v1", api_key="none", max_retries=0) as client,
     ):
+        steps.release()
         chunks = await client.chat.completions.create(
-            model="told", messages=[{"role": "user", "content": "one two three"}], stream=True
+            model="m", messages=[{"role": "user", "content": "one two three"}], stream=True
         )
         words = []
         async for chunk in chunks:
@@ -116,60 +155,4 @@ async def test_openais_client_reads_a_stream_word_by_word(variant, tmp_path):
             # The next word leaves only now that the one before it is here.
             steps.release()
 
-    assert "".join(words) == SAID
-
-
-EDITS = {
-    "the weights change": [("slow: 1, other: 0", "slow: 0, other: 1")],
-    "its server leaves the pool": [('"<slow>", ', "")],
-    "its model goes": [("  told: {split: {slow: 1, other: 0}, paths: [/v1/told]}\n", "")],
-    "its path goes": [(", paths: [/v1/told]", "")],
-    "its pool goes": [
-        ("{split: {slow: 1, other: 0}", "{pool: other"),
-        ('  slow: {endpoints: ["<slow>", "<spare>"], model: target}\n', ""),
-    ],
-    "its pool is renamed": [("slow:", "renamed:")],
-    "its pool expects another name": [("model: target", "model: another")],
-    "its pool balances otherwise": [("model: target", "load_balancing: round_robin")],
-    "its timeout shrinks": [("paths: [/v1/told]", "paths: [/v1/told], timeout: 1ms")],
-    "the listener changes": [("on_failure: native", "on_failure: reject, max_body: 1MiB")],
-}
-
-
-@pytest.mark.parametrize("path", PATHS, ids=["body", "path"])
-@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
-async def test_a_stream_goes_on_to_its_end_when(variant, tmp_path, edit, path):
-    steps = WordSteps()
-    async with (
-        streaming(variant, tmp_path, steps) as deployed,
-        ask(deployed, path) as response,
-    ):
-        stream = Stream(response, steps)
-        await stream.event()
-        first = await stream.word()
-        template = REGISTRY
-        for old, new in edit:
-            assert old in template
-            template = template.replace(old, new)
-        await deployed.write(template)
-        second = await stream.word()
-        rest = await stream.rest()
-
-    assert first + second + rest == SAID
-
-
-async def test_a_stream_needs_neither_control_plane_nor_companion(variant, tmp_path):
-    steps = WordSteps()
-    async with (
-        streaming(variant, tmp_path, steps) as deployed,
-        ask(deployed, PATHS[0]) as response,
-    ):
-        stream = Stream(response, steps)
-        await stream.event()
-        first = await stream.word()
-        await deployed.control_plane.stop()
-        await deployed.companion.stop()
-        second = await stream.word()
-        rest = await stream.rest()
-
-    assert first + second + rest == SAID
+    assert "".join(words) == "This is p answering as m: one two three"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 
 import h2.config
@@ -15,6 +15,8 @@ from tests.support.deployment import Answer
 from xds_server.address import Address
 
 ANSWER_TIMEOUT_S = 20.0
+FRAME_HEAD_BYTES = 9
+GOAWAY = 7
 Headers = Iterable[tuple[str, str]]
 
 
@@ -26,6 +28,7 @@ class Http2Client:
         self._writer = writer
         config = h2.config.H2Configuration(header_encoding=None)
         self._connection = h2.connection.H2Connection(config)
+        self._incoming = b""
         self._heads: dict[int, dict[str, str]] = {}
         self._bodies: dict[int, bytes] = {}
         self._ended: set[int] = set()
@@ -111,12 +114,49 @@ class Http2Client:
         is_json = head.get("content-type") == "application/json" and body
         return Answer(int(head[":status"]), head, body, json.loads(body) if is_json else None)
 
+    async def head(self, stream: int) -> tuple[int, dict[str, str]]:
+        """Return status and headers of the answer on *stream* as soon as they are here."""
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            while stream not in self._heads and stream not in self._ended:
+                await self._read()
+        assert stream in self._heads, f"reset with error {self._reset.get(stream)}"
+        return int(self._heads[stream][":status"]), self._heads[stream]
+
+    async def body(self, stream: int, size: int | None = None) -> bytes:
+        """Return the body on *stream* as soon as *size* bytes are here; None: until its end."""
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            while stream not in self._ended:
+                body = self._bodies.get(stream, b"")
+                if size is not None and len(body) >= size:
+                    break
+                await self._read()
+        return self._bodies.get(stream, b"")
+
+    def reset_code(self, stream: int) -> int | None:
+        """Return the error with which the other end gave *stream* up; None: it did not."""
+        return self._reset.get(stream)
+
     async def _read(self) -> None:
         data = await self._reader.read(2**16)
         assert data, "the connection was closed"
-        for event in self._connection.receive_data(data):
-            self._note(event)
+        self._incoming += data
+        for frame in self._frames():
+            for event in self._connection.receive_data(frame):
+                self._note(event)
         await self._flush()
+
+    def _frames(self) -> Iterator[bytes]:
+        """Cut the frames that are here whole from what came in, and leave GOAWAY out.
+
+        Streams that are open go on behind it (RFC 9113, section 6.8), but h2 takes nothing more.
+        """
+        while len(self._incoming) >= FRAME_HEAD_BYTES:
+            size = FRAME_HEAD_BYTES + int.from_bytes(self._incoming[:3])
+            if len(self._incoming) < size:
+                return
+            frame, self._incoming = self._incoming[:size], self._incoming[size:]
+            if frame[3] != GOAWAY:
+                yield frame
 
     def _note(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.ResponseReceived):

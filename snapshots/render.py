@@ -11,7 +11,9 @@ from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.config.route.v3.scoped_route_pb2 import ScopedRouteConfiguration
+from envoy.extensions.common.matching.v3 import extension_matcher_pb2 as _matching
 from envoy.extensions.compression.gzip.decompressor.v3 import gzip_pb2 as _gzip
+from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2 as _skip
 from envoy.extensions.filters.http.buffer.v3 import buffer_pb2 as _buffer
 from envoy.extensions.filters.http.decompressor.v3 import decompressor_pb2 as _decompressor
 from envoy.extensions.filters.http.ext_proc.v3 import ext_proc_pb2 as _ext_proc
@@ -26,6 +28,7 @@ from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
 )
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2 as _previous_hosts
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as _http_options
+from envoy.type.matcher.v3 import http_inputs_pb2 as _inputs
 from google.protobuf.json_format import MessageToJson
 from xds.type.v3 import typed_struct_pb2 as _typed_struct
 
@@ -34,7 +37,7 @@ from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE
 
 READ_IN_ANY = (
     _gzip, _buffer, _decompressor, _ext_proc, _lua, _router, _codec, _hcm, _header_mutation,
-    _previous_hosts, _http_options, _typed_struct,
+    _previous_hosts, _http_options, _typed_struct, _matching, _skip, _inputs,
 )  # fmt: skip
 """The modules whose messages may stand in an `Any` of ours."""
 

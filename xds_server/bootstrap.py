@@ -26,7 +26,7 @@ _RESOLVED = {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}
 COMPANION_HEALTH_CHECK = {
     "interval": "0.25s",
     "no_traffic_interval": "0.25s",
-    "unhealthy_interval": "0.25s",
+    "unhealthy_interval": "0.1s",
     # Two checks in a row: only one that has kept silent for as long as a request waits is out.
     "timeout": "0.5s",
     "unhealthy_threshold": 2,

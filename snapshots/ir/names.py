@@ -39,6 +39,8 @@ EXT_PROC_CLUSTER: Final = "modelyard-ext-proc"
 
 GUNZIP_FILTER: Final = "envoy.filters.http.decompressor"
 EXT_PROC_FILTER: Final = "envoy.filters.http.ext_proc"
+SECOND_EXT_PROC_FILTER: Final = "modelyard.ask_again"
+"""Asks a companion once more, where the first got no answer."""
 NATIVE_FILTER: Final = "modelyard.extract_model"
 """The Lua filter that reads the model's name where the companion did not."""
 BUFFER_FILTER: Final = "envoy.filters.http.buffer"

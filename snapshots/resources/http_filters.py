@@ -3,12 +3,12 @@
 | filter | why there |
 |---|---|
 | decompressor | first: a body in gzip becomes plain before anything reads, counts or rewrites it |
-| ext_proc | next: it names the model, on which everything behind it depends |
+| ext_proc | next: it names the model, on which everything behind it depends (see `companion`) |
 | extract_model | next: names the model where the companion did not, or is not used |
 | buffer | only on path routes, where nothing before it has bounded the body |
 | router | last, as Envoy demands |
 
-Source: "Decompressor", "External Processing Filter", "Lua" and "Buffer" of the API reference.
+Source: "Decompressor", "Lua" and "Buffer" of the API reference.
 """
 
 from __future__ import annotations
@@ -17,41 +17,29 @@ from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.extensions.compression.gzip.decompressor import v3 as gzip_v3
 from envoy_data_plane.envoy.extensions.filters.http.buffer import v3 as buffer_v3
 from envoy_data_plane.envoy.extensions.filters.http.decompressor import v3 as decompressor_v3
-from envoy_data_plane.envoy.extensions.filters.http.ext_proc import v3 as ext_proc_v3
 from envoy_data_plane.envoy.extensions.filters.http.lua import v3 as lua_v3
 from envoy_data_plane.envoy.extensions.filters.http.router import v3 as router_v3
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
-from envoy_data_plane.envoy.type import v3 as type_v3
-from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
 from envoy_data_plane.google.protobuf import Any
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
+from snapshots.resources.companion import build_companion_filters
 from snapshots.resources.encode import pack
-from snapshots.resources.parts import body_limit, seconds
+from snapshots.resources.parts import body_limit
 from snapshots.resources.scripts import extraction_script
-
-MESSAGE_TIMEOUT_S = 1.0
-"""How long one request waits for the companion; Envoy's default of 200 ms is below what a body of
-many MiB takes on a busy machine."""
 
 MAX_INFLATE_RATIO = 1032
 """The most that gzip can do. Below it, Envoy would drop the rest of a body that it finds inflated
 too much and let what there is pass; `max_body` bounds the body instead, by an answer."""
 INFLATE_CHUNK_BYTES = 16 * 1024
 
-FORWARDED_HEADERS = ("content-type", "content-encoding")
-"""What of a request's headers the companion needs; pseudo-headers are not sent either."""
-
-SEND = ext_proc_v3.ProcessingModeHeaderSendMode.SEND
-SKIP = ext_proc_v3.ProcessingModeHeaderSendMode.SKIP
-
 
 def build_http_filters(extraction: ir.Extraction) -> list[hcm_v3.HttpFilter]:
     """Return the filters for *extraction*, in order."""
     filters = [_filter(names.GUNZIP_FILTER, pack(_gunzip()))]
     if extraction.mode == "ext_proc":
-        filters.append(_filter(names.EXT_PROC_FILTER, pack(_ext_proc(extraction))))
+        filters.extend(build_companion_filters(extraction))
     if extraction.mode == "native" or extraction.on_failure == "native":
         filters.append(_filter(names.NATIVE_FILTER, pack(_native())))
     filters.append(_buffer_where_a_route_asks(extraction))
@@ -91,34 +79,6 @@ def _gunzip() -> decompressor_v3.Decompressor:
 def _native() -> lua_v3.Lua:
     """Return the filter that reads the name itself; it does nothing where the model is named."""
     return lua_v3.Lua(default_source_code=core_v3.DataSource(inline_string=extraction_script()))
-
-
-def _ext_proc(extraction: ir.Extraction) -> ext_proc_v3.ExternalProcessor:
-    """Return the companion's filter.
-
-    Headers are sent although only the body matters: with SKIP and BUFFERED, Envoy 1.40 drops the
-    header that the answer to the body sets.
-    """
-    service = core_v3.GrpcServiceEnvoyGrpc(cluster_name=names.EXT_PROC_CLUSTER)
-    return ext_proc_v3.ExternalProcessor(
-        grpc_service=core_v3.GrpcService(envoy_grpc=service, timeout=seconds(MESSAGE_TIMEOUT_S)),
-        failure_mode_allow=extraction.on_failure == "native",
-        message_timeout=seconds(MESSAGE_TIMEOUT_S),
-        forward_rules=ext_proc_v3.HeaderForwardingRules(
-            allowed_headers=matcher_v3.ListStringMatcher(
-                patterns=[matcher_v3.StringMatcher(exact=name) for name in FORWARDED_HEADERS]
-            )
-        ),
-        status_on_error=type_v3.HttpStatus(code=type_v3.StatusCode.ServiceUnavailable),
-        processing_mode=ext_proc_v3.ProcessingMode(
-            request_header_mode=SEND,
-            response_header_mode=SKIP,
-            request_body_mode=ext_proc_v3.ProcessingModeBodySendMode.BUFFERED,
-            response_body_mode=ext_proc_v3.ProcessingModeBodySendMode.NONE,
-            request_trailer_mode=SKIP,
-            response_trailer_mode=SKIP,
-        ),
-    )
 
 
 def _buffer_where_a_route_asks(extraction: ir.Extraction) -> hcm_v3.HttpFilter:

@@ -260,4 +260,5 @@ def _method(regex: str) -> route_v3.HeaderMatcher:
 
 def _without_extraction() -> dict[str, Any]:
     disabled = pack(route_v3.FilterConfig(disabled=True))
-    return {names.EXT_PROC_FILTER: disabled, names.NATIVE_FILTER: disabled}
+    naming = (names.EXT_PROC_FILTER, names.SECOND_EXT_PROC_FILTER, names.NATIVE_FILTER)
+    return dict.fromkeys(naming, disabled)

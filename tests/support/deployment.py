@@ -149,6 +149,13 @@ class Deployment:
             while not self._is_converged(text):  # noqa: ASYNC110 - several things are awaited
                 await asyncio.sleep(LOOK_AGAIN_S)
 
+    async def companions_used(self, count: int) -> None:
+        """Wait until Envoy holds *count* companions for fit to be asked."""
+        gauge = "cluster.modelyard-ext-proc.membership_healthy"
+        async with asyncio.timeout(SETTLE_TIMEOUT_S):
+            while (await self.stats(gauge))[gauge] != count:  # noqa: ASYNC110 - Envoy only answers
+                await asyncio.sleep(LOOK_AGAIN_S)
+
     async def status(self) -> Any:
         """Return what `GET /status` of the control plane answers."""
         _, ready = self.control_plane.running

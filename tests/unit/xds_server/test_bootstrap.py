@@ -16,7 +16,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
 
 from snapshots.ir import names
-from snapshots.resources.http_filters import MESSAGE_TIMEOUT_S
+from snapshots.resources.companion import MESSAGE_TIMEOUT_S
 from xds_server.address import Address
 from xds_server.bootstrap import Bootstrap, UnixPath, render_bootstrap
 

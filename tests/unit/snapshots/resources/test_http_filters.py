@@ -15,7 +15,7 @@ GUNZIP, EXT_PROC, NATIVE = names.GUNZIP_FILTER, names.EXT_PROC_FILTER, names.NAT
     ("mode", "on_failure", "naming"),
     [
         ("ext_proc", "native", [EXT_PROC, NATIVE]),
-        ("ext_proc", "reject", [EXT_PROC]),
+        ("ext_proc", "reject", [EXT_PROC, names.SECOND_EXT_PROC_FILTER]),
         ("native", "native", [NATIVE]),
         ("native", "reject", [NATIVE]),
     ],

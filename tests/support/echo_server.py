@@ -9,7 +9,9 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_BODY_BYTES = 128 * 1024 * 1024
+TOLD_BYTES = 64 * 1024
+"""Bodies up to this length are in the answer, a character per byte."""
 
 
 class EchoServer:
@@ -32,6 +34,7 @@ class EchoServer:
             "path": request.raw_path,
             "body_bytes": len(body),
             "body_sha256": hashlib.sha256(body).hexdigest(),
+            "body": body.decode("latin-1") if len(body) <= TOLD_BYTES else None,
             "headers": _headers(request),
         }
         answer = json.dumps({"simulate": seen}).encode()

@@ -79,11 +79,12 @@ class Session:
         _check_protocol(request)
         self._headers_seen = True
         self._content_type, encoding = _media(request.request_headers)
+        # First: where there is no body, Envoy leaves the encoding that it would take off.
+        if request.request_headers.end_of_stream:
+            return self._refuse(ModelNameError("missing_model", "it has no body"))
         if encoding.strip().lower() not in {b"", b"identity"}:
             told = shortened(encoding.decode("utf-8", "backslashreplace"))
             return self._refuse(ModelNameError("unsupported_content_encoding", told))
-        if request.request_headers.end_of_stream:
-            return self._refuse(ModelNameError("missing_model", "it has no body"))
         return CONTINUE
 
     def _on_body(self, body: bytes) -> ProcessingResponse:

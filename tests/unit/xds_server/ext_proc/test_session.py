@@ -153,16 +153,24 @@ def test_a_body_that_is_not_encoded_is_awaited(encoding):
 
 
 @pytest.mark.parametrize("encoding", [b"br", b"gzip", b"gzip, identity", b"identity, br", b"\xff"])
-@pytest.mark.parametrize("end_of_stream", [False, True])
-def test_an_encoding_that_is_left_is_refused_before_the_body(encoding, end_of_stream):
+def test_an_encoding_that_is_left_is_refused_before_the_body(encoding):
     session = Session()
 
-    response = session.handle(headers(("content-encoding", encoding), end_of_stream=end_of_stream))
+    response = session.handle(headers(("content-encoding", encoding)))
 
     assert response.immediate_response.status.code == 415
     assert response.immediate_response.details == "unsupported_content_encoding"
     assert session.refused.code == "unsupported_content_encoding"
     assert session.body_bytes is None
+
+
+def test_no_body_is_no_body_in_gzip_too():
+    """Envoy takes the encoding off a body, and there is none."""
+    session = Session()
+
+    response = session.handle(headers(("content-encoding", b"gzip"), end_of_stream=True))
+
+    assert response.immediate_response.details == "missing_model"
 
 
 def test_two_encodings_are_refused_although_the_last_is_none():

@@ -168,6 +168,19 @@ async def test_a_body_of_8_mb_passes_unchanged(deployed: Deployment, path):
     assert received(answer) == whole(body)
 
 
+@pytest.mark.parametrize("path", ["/v1/audio/transcriptions", "/v1/renamed/audio/transcriptions"])
+@pytest.mark.parametrize("size", [10, EIGHT_MB])
+async def test_the_name_in_a_form_is_rewritten(deployed: Deployment, path, size):
+    head = b'--edge\r\nContent-Disposition: form-data; name="%b"\r\n\r\n'
+    sound = head % b'file"; filename="model' + bytes(size) + b"\r\n"
+    form = sound + head % b"model" + b"%b\r\n--edge--\r\n"
+    headers = {"content-type": "multipart/form-data; boundary=edge"}
+    answer = await deployed.post(path, form.replace(b"%b", b"m"), headers)
+
+    assert received(answer) == whole(form.replace(b"%b", b"org/target"))
+    assert answer.server == "renamed"
+
+
 @pytest.mark.parametrize("path", ["/v1/completions", "/v1/renamed/completions"])
 @pytest.mark.parametrize("size", [1, 7, 1000])
 async def test_a_chunked_upload_is_rewritten(deployed: Deployment, path, size):

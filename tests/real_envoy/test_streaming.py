@@ -1,18 +1,16 @@
 """A stream of tokens passes as it is and at once: no byte is changed, held back or added."""
 
 import zlib
-from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
-import pytest_asyncio
 from openai import AsyncOpenAI
 
-from tests.support.deployment import Deployment, deployment
+from tests.support.answering import Told, each_way
+from tests.support.deployment import deployment
 from tests.support.model_server import Steps
 from tests.support.reading import PROTOCOLS, Reading, reader
-from tests.support.told_server import Exchange, ToldServer, told_server
+from tests.support.told_server import Exchange
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
@@ -31,7 +29,6 @@ version: 1
 pools: {p: {endpoints: ["<p>"], health_check: false}}
 models: {m: {pool: p}}
 """
-WAYS = {"ext_proc": "delta", "native": "sotw", "companion gone": "delta"}
 PIECES = (
     b": a comment\n\n",
     b'data: {"choices": [{"index": 0, "delta": {"role": "assistant"}}]}\n\n',
@@ -47,22 +44,7 @@ PIECES = (
 )
 
 
-class Streaming(NamedTuple):
-    deployed: Deployment
-    server: ToldServer
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module", params=WAYS)
-async def streaming(request: Any, tmp_path_factory: Any) -> AsyncIterator[Streaming]:
-    """Give one deployment per way of reading the model's name."""
-    folder = tmp_path_factory.mktemp("streaming")
-    mode = "native" if request.param == "native" else "ext_proc"
-    async with told_server() as server:
-        text = REGISTRY.replace("<told>", server.address).replace("<mode>", mode)
-        async with deployment(text, (), folder, WAYS[request.param]) as deployed:
-            if request.param != "ext_proc":
-                await deployed.companion.stop()
-            yield Streaming(deployed, server)
+streaming = each_way(REGISTRY)
 
 
 async def relayed(exchange: Exchange, reading: Reading, pieces: tuple[bytes, ...]) -> list[bytes]:
@@ -79,7 +61,7 @@ async def relayed(exchange: Exchange, reading: Reading, pieces: tuple[bytes, ...
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/at-{}/completions"])
 @pytest.mark.parametrize("model", ["same", "renamed"])
 async def test_each_piece_arrives_before_the_next_one_is_said(
-    streaming: Streaming, model, path, protocol, length
+    streaming: Told, model, path, protocol, length
 ):
     async with reader(protocol, streaming.deployed.gateway) as client:
         reading = await client.ask({"model": model, "stream": True}, path.format(model))
@@ -102,7 +84,7 @@ async def test_each_piece_arrives_before_the_next_one_is_said(
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_a_stream_that_the_server_compresses_stays_compressed(streaming: Streaming, protocol):
+async def test_a_stream_that_the_server_compresses_stays_compressed(streaming: Told, protocol):
     deflate = zlib.compressobj(wbits=31)
     pieces = [
         deflate.compress(b"data: %d\n\n" % number) + deflate.flush(zlib.Z_SYNC_FLUSH)
@@ -125,9 +107,7 @@ async def test_a_stream_that_the_server_compresses_stays_compressed(streaming: S
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-async def test_the_head_of_an_answer_does_not_wait_for_its_first_token(
-    streaming: Streaming, protocol
-):
+async def test_the_head_of_an_answer_does_not_wait_for_its_first_token(streaming: Told, protocol):
     async with reader(protocol, streaming.deployed.gateway) as client:
         reading = await client.ask({"model": "same", "stream": True})
         exchange = await streaming.server.next()

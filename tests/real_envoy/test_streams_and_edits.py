@@ -1,20 +1,19 @@
 """What is being answered while the registry is edited is answered to its end, whatever the edit."""
 
 import asyncio
-import itertools
 import signal
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import pytest_asyncio
 
+from tests.support.answering import Answering, answering, assert_whole
 from tests.support.deployment import Deployment, deployment
 from tests.support.ext_proc_process import companion_process
-from tests.support.reading import PROTOCOLS, Reading, reader
-from tests.support.told_server import Exchange, ToldServer, told_server
+from tests.support.told_server import ToldServer, told_server
 from xds_server.bootstrap import UnixPath
 from xds_server.demo.stack import free_address
 
@@ -30,13 +29,13 @@ pools:
 models:
   m:
     split: {told: 1, other: 0}
-    paths: [/v1/m]
+    paths: [/v1/at-m]
   other: {pool: other}
 extraction: {mode: <mode>, on_failure: native}
 """
 POOL = '  told: {endpoints: ["<told>", "<sick>"], model: org/target}\n'
 SPLIT = "    split: {told: 1, other: 0}\n"
-PATHS = "    paths: [/v1/m]\n"
+PATHS = "    paths: [/v1/at-m]\n"
 MODEL = f"  m:\n{SPLIT}{PATHS}"
 LISTEN = '  default: {listen: "<gateway>"}\n'
 
@@ -66,7 +65,7 @@ OF_MODELS: dict[str, Edit] = {
     "its model goes": [(MODEL, "")],
     "its model gets an alias": [(PATHS, f"{PATHS}    aliases: [further]\n")],
     "its path goes": [(PATHS, "")],
-    "its path moves": [("/v1/m]", "/v1/elsewhere]")],
+    "its path moves": [("/v1/at-m]", "/v1/elsewhere]")],
     "its timeout shrinks": [(PATHS, f"{PATHS}    timeout: 1ms\n")],
     "its idle_timeout shrinks": [(PATHS, f"{PATHS}    idle_timeout: 1ms\n")],
 }
@@ -90,11 +89,6 @@ OF_LISTENERS: dict[str, Edit] = {
 EDITS = {**OF_POOLS, **OF_MODELS, **OF_LISTENERS}
 
 
-FIRST = b'data: {"choices": [{"delta": {"content": "first"}}]}\n\n'
-LAST = b"data: [DONE]\n\n"
-WAYS = ["/v1/chat/completions", "/v1/m/chat/completions"]
-
-
 class Place(NamedTuple):
     """A deployment, the server whose answers the tests give, and what stands for what."""
 
@@ -110,6 +104,10 @@ class Place(NamedTuple):
             text = text.replace(old, new)
         return _filled(text, self.names)
 
+    def answering(self) -> AbstractAsyncContextManager[list[Answering]]:
+        """Have requests on the way: by body and by path, before and after their first token."""
+        return answering(self.deployed, self.server, "m")
+
     @asynccontextmanager
     async def edited(self, edit: Edit) -> AsyncIterator[None]:
         """Have Envoy run the registry after *edit* meanwhile."""
@@ -118,14 +116,6 @@ class Place(NamedTuple):
             yield
         finally:
             await self.deployed.write(self.registry())
-
-
-class Answering(NamedTuple):
-    """A request that a server has, and how far its answer is."""
-
-    exchange: Exchange
-    reading: Reading
-    started: bool
 
 
 def _filled(text: str, names: dict[str, str]) -> str:
@@ -155,52 +145,14 @@ async def place(request: Any, tmp_path_factory: Any) -> AsyncIterator[Place]:
             yield Place(deployed, server, names)
 
 
-@asynccontextmanager
-async def answering(place: Place) -> AsyncIterator[list[Answering]]:
-    """Have requests on the way: by body and by path, before and after their first token."""
-    async with AsyncExitStack() as clients:
-        requests = []
-        for protocol in PROTOCOLS:
-            client = await clients.enter_async_context(reader(protocol, place.deployed.gateway))
-            for path, started in itertools.product(WAYS, (True, False)):
-                reading = await client.ask({"model": "m", "stream": True}, path)
-                exchange = await place.server.next()
-                if started:
-                    await exchange.start()
-                    await exchange.say(FIRST)
-                    assert (await reading.head())[0] == 200
-                    assert await reading.exactly(len(FIRST)) == FIRST
-                requests.append(Answering(exchange, reading, started))
-        yield requests
-
-
-async def ended(request: Answering) -> tuple[int, bytes]:
-    """Say what *request* has not heard yet; return its status and what it then heard."""
-    if not request.started:
-        await request.exchange.start()
-        await request.exchange.say(FIRST)
-    await request.exchange.say(LAST)
-    await request.exchange.end()
-    status, _ = await request.reading.head()
-    return status, await request.reading.rest()
-
-
-async def assert_whole(requests: Iterable[Answering]) -> None:
-    """End every request, and see that nothing is missing."""
-    for request in requests:
-        heard = LAST if request.started else FIRST + LAST
-
-        assert await ended(request) == (200, heard)
-
-
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
 async def test_answers_go_on_to_their_end_when(place: Place, edit: Edit):
-    async with answering(place) as requests, place.edited(edit):
+    async with place.answering() as requests, place.edited(edit):
         await assert_whole(requests)
 
 
 async def test_answers_outlive_one_edit_after_another(place: Place):
-    async with answering(place) as requests:
+    async with place.answering() as requests:
         for edit in OF_LISTENERS.values():
             async with place.edited(edit):
                 pass
@@ -209,7 +161,7 @@ async def test_answers_outlive_one_edit_after_another(place: Place):
 
 async def test_answers_go_on_while_their_server_fails_its_health_check(place: Place):
     quickly = [("org/target", "org/target, health_check: {interval: 20ms}")]
-    async with place.edited(quickly), answering(place) as requests:
+    async with place.edited(quickly), place.answering() as requests:
         place.server.healthy = False
         try:
             await no_server_is_healthy(place.deployed)
@@ -220,12 +172,15 @@ async def test_answers_go_on_while_their_server_fails_its_health_check(place: Pl
 
 async def no_server_is_healthy(deployed: Deployment) -> None:
     async with asyncio.timeout(10):
-        while any((await deployed.stats("cluster.*told.membership_healthy")).values()):
-            await asyncio.sleep(0.01)  # nothing tells when a check has failed
+        # Nothing tells when a check has failed.
+        while any(  # noqa: ASYNC110
+            (await deployed.stats("cluster.*told.membership_healthy")).values()
+        ):
+            await asyncio.sleep(0.01)
 
 
 async def test_answers_go_on_while_the_control_plane_is_replaced(place: Place):
-    async with answering(place) as requests:
+    async with place.answering() as requests:
         await place.deployed.control_plane.stop()
         await assert_whole(requests[:2])
         await place.deployed.control_plane.start()
@@ -234,7 +189,7 @@ async def test_answers_go_on_while_the_control_plane_is_replaced(place: Place):
 
 
 async def test_answers_go_on_while_the_companion_is_replaced(place: Place):
-    async with answering(place) as requests:
+    async with place.answering() as requests:
         await place.deployed.companion.stop()
         await assert_whole(requests[:2])
         await place.deployed.companion.start()
@@ -249,6 +204,6 @@ async def test_answers_go_on_when_the_companion_is_killed(tmp_path: Path):
         registry = _filled(REGISTRY, names)
         async with deployment(registry, servers, tmp_path, companions=(socket,)) as deployed:
             place = Place(deployed, server, names)
-            async with answering(place) as requests:
+            async with place.answering() as requests:
                 await companion.stop(signal.SIGKILL)
                 await assert_whole(requests)

@@ -30,7 +30,7 @@ class Http2Client:
         self._connection = h2.connection.H2Connection(config)
         self._incoming = b""
         self._heads: dict[int, dict[str, str]] = {}
-        self._bodies: dict[int, bytes] = {}
+        self._bodies: dict[int, bytearray] = {}
         self._ended: set[int] = set()
         self._reset: dict[int, int] = {}
 
@@ -110,7 +110,7 @@ class Http2Client:
             while stream not in self._ended:
                 await self._read()
         assert stream in self._heads, f"reset with error {self._reset.get(stream)}"
-        head, body = self._heads[stream], self._bodies.get(stream, b"")
+        head, body = self._heads[stream], bytes(self._bodies.get(stream, b""))
         is_json = head.get("content-type") == "application/json" and body
         return Answer(int(head[":status"]), head, body, json.loads(body) if is_json else None)
 
@@ -126,11 +126,10 @@ class Http2Client:
         """Return the body on *stream* as soon as *size* bytes are here; None: until its end."""
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             while stream not in self._ended:
-                body = self._bodies.get(stream, b"")
-                if size is not None and len(body) >= size:
+                if size is not None and len(self._bodies.get(stream, b"")) >= size:
                     break
                 await self._read()
-        return self._bodies.get(stream, b"")
+        return bytes(self._bodies.get(stream, b""))
 
     def reset_code(self, stream: int) -> int | None:
         """Return the error with which the other end gave *stream* up; None: it did not."""
@@ -162,7 +161,7 @@ class Http2Client:
         if isinstance(event, h2.events.ResponseReceived):
             self._heads[event.stream_id] = _text(dict(event.headers))
         elif isinstance(event, h2.events.DataReceived):
-            self._bodies[event.stream_id] = self._bodies.get(event.stream_id, b"") + event.data
+            self._bodies.setdefault(event.stream_id, bytearray()).extend(event.data)
             if event.flow_controlled_length:
                 self._connection.acknowledge_received_data(
                     event.flow_controlled_length, event.stream_id

@@ -1,4 +1,4 @@
-"""A model server that says what a test has it say, byte by byte, and when the test has it say so."""
+"""A model server that says what a test has it say: byte by byte, when the test says so."""
 
 from __future__ import annotations
 

@@ -83,6 +83,15 @@ test-envoy: $(INSTALLED) ## Only the tests that run a real Envoy; fails if there
 soak: $(INSTALLED) ## Rough clients for a few minutes: 500 uploads of 1 MB at once, thousands broken off
 	$(BIN)/pytest tests/real_envoy/test_rough_clients.py --soak --timeout 900 -s $(ARGS)
 
+# Coverage-guided fuzzing is had where it can be; nothing else needs it.
+.PHONY: fuzz
+fuzz: $(INSTALLED) ## Try damaged bodies on both extractions; COUNT= says how many, SEED= which
+	$(BIN)/python -m tests.fuzz extraction --count '$(COUNT)' --seed '$(SEED)'
+	$(BIN)/python -m tests.fuzz gateway --count '$(if $(COUNT),$(shell expr $(COUNT) / 10))' --seed '$(SEED)'
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install $(PIP_FLAGS) \
+		--only-binary :all: 'atheris>=3,<4' || echo "atheris cannot be installed here" >&2
+	$(BIN)/python -m tests.fuzz coverage --count '$(COUNT)' --seed '$(SEED)'
+
 .PHONY: golden
 golden: $(INSTALLED) ## Rewrite the golden files, and show what that changed
 	$(BIN)/pytest tests/golden --update-golden $(ARGS)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.fuzz import coverage
 from tests.fuzz.extraction import DisagreementError, check, companion, run
 from tests.fuzz.grammar import form_body, json_body
 from tests.fuzz.mutations import SEEDS, Mutant, Mutator
@@ -89,3 +90,9 @@ def test_a_reader_that_breaks_the_rule_is_found_out_by_a_small_body():
 )
 def test_only_deep_nesting_may_be_refused_for_itself(body, expected):
     assert is_deep(body) is expected
+
+
+def test_guided_bodies_are_read_by_the_rule_where_atheris_is_installed():
+    told = coverage.run(200, SEED)
+
+    assert told.startswith("skipped: atheris is not installed") or "each read by the rule" in told

@@ -30,6 +30,7 @@ from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2 as 
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as _http_options
 from envoy.type.matcher.v3 import http_inputs_pb2 as _inputs
 from google.protobuf.json_format import MessageToJson
+from google.protobuf.unknown_fields import UnknownFieldSet
 from xds.type.v3 import typed_struct_pb2 as _typed_struct
 
 from snapshots.snapshot import NodeSnapshot, Resource
@@ -40,6 +41,9 @@ READ_IN_ANY = (
     _previous_hosts, _http_options, _typed_struct, _matching, _skip, _inputs,
 )  # fmt: skip
 """The modules whose messages may stand in an `Any` of ours."""
+
+REFRESH_CLUSTER_ON_RETRY = 14
+"""The field of `RetryPolicy` that lets a retry choose another pool."""
 
 SECTIONS = {
     "listeners": (LISTENER, Listener),
@@ -62,4 +66,16 @@ def _plain(resource: Resource, message: Any) -> dict[str, Any]:  # noqa: ANN401 
     read = message.FromString(resource.body)
     # Through JSON, as the fields of an `Any` come as OrderedDict, which YAML does not know.
     plain: dict[str, Any] = json.loads(MessageToJson(read, preserving_proto_field_name=True))
+    if resource.type_url == ROUTE:
+        _tell_of_refresh(read, plain)
     return plain
+
+
+def _tell_of_refresh(read: RouteConfiguration, plain: dict[str, Any]) -> None:
+    """Add to *plain* the one field of ours that these messages, older than Envoy, do not know."""
+    for host, plain_host in zip(read.virtual_hosts, plain["virtual_hosts"], strict=True):
+        for route, plain_route in zip(host.routes, plain_host["routes"], strict=True):
+            unknown = UnknownFieldSet(route.route.retry_policy)
+            for field in unknown:  # type: ignore[attr-defined]  # by __getitem__
+                if field.field_number == REFRESH_CLUSTER_ON_RETRY:
+                    plain_route["route"]["retry_policy"]["refresh_cluster_on_retry"] = True

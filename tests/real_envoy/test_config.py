@@ -62,8 +62,18 @@ def _plain(section: str, dumped: dict[str, Any]) -> dict[str, Any]:
     """Return *dumped* in the words of `render`."""
     _, message = SECTIONS[section]
     without_type = {key: value for key, value in dumped.items() if key != "@type"}
-    read = ParseDict(without_type, message())
-    return json.loads(MessageToJson(read, preserving_proto_field_name=True))
+    read = ParseDict(without_type, message(), ignore_unknown_fields=True)
+    plain = json.loads(MessageToJson(read, preserving_proto_field_name=True))
+    # The one field that our messages, older than Envoy, do not know.
+    for policy, dumped_policy in zip(retry_policies(plain), retry_policies(dumped), strict=True):
+        policy["refresh_cluster_on_retry"] = dumped_policy["refresh_cluster_on_retry"]
+    return plain
+
+
+def retry_policies(resource: dict[str, Any]) -> list[dict[str, Any]]:
+    routes = [route for host in resource.get("virtual_hosts", []) for route in host["routes"]]
+    actions = [route.get("route", {}) for route in routes]
+    return [action["retry_policy"] for action in actions if "retry_policy" in action]
 
 
 def by_name(resources: list[dict[str, Any]]) -> list[dict[str, Any]]:

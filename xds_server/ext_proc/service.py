@@ -14,6 +14,7 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest, 
 from google.protobuf.message import DecodeError
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
+from xds_server.ext_proc.line_budget import LineBudget
 from xds_server.ext_proc.metrics import Metrics
 from xds_server.ext_proc.session import CONTINUE, Session, UnexpectedMessageError
 from xds_server.ext_proc.wire.grpc import (
@@ -44,8 +45,9 @@ class CompanionService:
     """Opens calls; they share nothing but the counters."""
 
     def __init__(self, metrics: Metrics, is_serving: Callable[[], bool]) -> None:
+        lines = LineBudget()
         self._methods: dict[bytes, Method] = {
-            PROCESS.encode(): lambda: _ProcessCall(metrics),
+            PROCESS.encode(): lambda: _ProcessCall(metrics, lines),
             HEALTH_CHECK.encode(): lambda: _HealthCheck(is_serving),
         }
 
@@ -57,10 +59,11 @@ class CompanionService:
 class _ProcessCall:
     """What Envoy asks about one HTTP request."""
 
-    __slots__ = ("_metrics", "_session")
+    __slots__ = ("_lines", "_metrics", "_session")
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, lines: LineBudget) -> None:
         self._metrics = metrics
+        self._lines = lines
         self._session = Session()
 
     def message(self, content: bytes | memoryview) -> Reply:
@@ -71,7 +74,7 @@ class _ProcessCall:
         except DecodeError:
             return refusal(Status.INVALID_ARGUMENT, "the message is not a ProcessingRequest")
         except UnexpectedMessageError as error:
-            log.warning("ext_proc.filter.misconfigured", error_message=str(error))
+            self._misconfigured(str(error))
             return refusal(Status.FAILED_PRECONDITION, str(error))
         if response is CONTINUE:
             return _CONTINUE
@@ -89,9 +92,18 @@ class _ProcessCall:
     def _answered(self, session: Session) -> None:
         refused = session.refused
         self._metrics.answered(refused.code if refused else None)
-        if refused:
+        if refused and (left_out := self._lines.take(refused.code)) is not None:
             # Neither the name nor the body: both are what the client chose to send.
-            log.info("ext_proc.request.refused", code=refused.code, body_bytes=session.body_bytes)
+            log.info(
+                "ext_proc.request.refused",
+                code=refused.code,
+                body_bytes=session.body_bytes,
+                left_out=left_out,
+            )
+
+    def _misconfigured(self, message: str) -> None:
+        if (left_out := self._lines.take("misconfigured")) is not None:
+            log.warning("ext_proc.filter.misconfigured", error_message=message, left_out=left_out)
 
 
 class _HealthCheck:

@@ -12,6 +12,9 @@ KINDS = {
     "Gauge": "gauge",
     "GaugeMetricFamily": "gauge",
     "Histogram": "histogram",
+    "CounterMetricFamily": "counter",
+    "HistogramMetricFamily": "histogram",
+    "InfoMetricFamily": "gauge",
 }
 
 
@@ -25,15 +28,14 @@ def test_the_log_events_are_those_of_the_code():
 
 
 def test_the_metrics_are_those_of_the_code():
-    exposed = re.findall(
-        r"\b(Counter|Gauge|Histogram|GaugeMetricFamily)\(\s*\"(modelyard_\w+)\"", SOURCES
-    )
+    exposed = re.findall(rf"\b({'|'.join(KINDS)})\(\s*\"(modelyard_\w+)\"", SOURCES)
     told = re.findall(
         r"^\| `(modelyard_\w+?)(?:\{[\w,]+\})?` \| (\w+) \|", OPERATIONS, re.MULTILINE
     )
 
+    suffixes = {"Counter": "_total", "CounterMetricFamily": "_total", "InfoMetricFamily": "_info"}
     expected = {
-        (name.removesuffix("_total") + "_total" * (kind == "Counter"), KINDS[kind])
+        (name.removesuffix("_total") + suffixes.get(kind, ""), KINDS[kind])
         for kind, name in exposed
     }
     assert sorted(told) == sorted(expected)

@@ -227,7 +227,7 @@ async def test_metrics_count_what_was_answered():
                 async with http.get(f"{url}/healthz") as answer:
                     health = answer.status
 
-    assert "modelyard_ext_proc_requests_total 2.0" in text
+    assert 'modelyard_ext_proc_requests_total{worker="0"} 2.0' in text
     assert 'modelyard_ext_proc_refusals_total{code="missing_model"} 1.0' in text
     assert content_type.startswith("text/plain")
     assert health == 200

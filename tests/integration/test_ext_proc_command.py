@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 
@@ -67,7 +66,8 @@ async def test_options_come_from_the_environment():
     ("arguments", "hint"),
     [
         (["--address", "unix:"], "names no file"),
-        (["--address", "unix:/x", "--workers", "2"], "processes cannot share a Unix socket"),
+        (["--address", "127.0.0.1:0", "--take-over"], "--take-over needs a Unix socket"),
+        (["--drain-time", "soon"], "'soon' is not a duration, like 50ms, 1.5s or 5m"),
         (["--workers", "0"], "0 is not in the range"),
         (["--max-body", "0"], "it must be from 1 byte to 1GiB"),
         (["--max-body", "lots"], "'lots' is not a size, like 512KiB, 64MiB or 1GiB"),
@@ -126,40 +126,3 @@ async def test_after_a_crash_the_next_one_takes_over_the_socket(unix_address):
         await crashed.stop(signal.SIGKILL)
         async with companion_process(unix_address):
             assert await name_found_at(unix_address) == "llama"
-
-
-async def test_workers_share_one_port_and_stop_together():
-    async with companion_process("127.0.0.1:0", "--workers", 3) as running:
-        workers = running.workers()
-        names = [await name_found_at(running.address) for _ in range(10)]
-        ended = await running.stop()
-
-    assert len(workers) == 3
-    assert names == ["llama"] * 10
-    assert ended == Ended(0, "", "")
-
-
-async def test_workers_with_metrics_say_where_each_serves_them():
-    arguments = ["--workers", 2, "--metrics-address", "127.0.0.1:0"]
-    async with companion_process("127.0.0.1:0", *arguments) as running:
-        ended = await running.stop()
-
-    assert ended.stderr.count("ext_proc.metrics.ready") == 2
-
-
-async def test_a_worker_that_dies_ends_all_with_exit_code_1():
-    async with companion_process("127.0.0.1:0", "--workers", 2) as running:
-        os.kill(running.workers()[0], signal.SIGKILL)
-        ended = await running.ended()
-
-    assert ended.code == 1
-    assert ended.stderr == "Error: a worker ended; exit codes of all: -9, 0\n"
-
-
-async def test_workers_do_not_outlive_a_killed_parent():
-    async with companion_process("127.0.0.1:0", "--workers", 2) as running:
-        running.process.kill()
-
-        ended = await running.ended()  # its output ends only with the last worker
-
-    assert ended.code == -signal.SIGKILL

@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import aiohttp
 
 from tests.support import command
 from tests.support.command import Ended
 
 READY = "ext-proc ready on "
+LOG_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class RunningCompanion:
-    """A companion that said that it is ready."""
+    """A companion that said that it is ready, and logs JSON."""
 
     process: asyncio.subprocess.Process
     address: str
+
+    async def logged(self, event: str) -> dict[str, Any]:
+        """Return the next log entry about *event*; those before it are passed over."""
+        async with asyncio.timeout(LOG_TIMEOUT_S):
+            while line := await self.process.stderr.readline():
+                entry = json.loads(line)
+                if entry["event"] == event:
+                    return entry
+        raise AssertionError(f"ended without {event}")
+
+    async def web_url(self) -> str:
+        """Return where it serves its metrics; to be asked once, before any other log entry."""
+        return f"http://{(await self.logged('ext_proc.metrics.ready'))['address']}"
 
     async def ended(self) -> Ended:
         """Wait until the process, and every worker that shares its output, has ended."""
@@ -46,7 +64,17 @@ async def companion_process(
     address: str, *arguments: object, **environment: str
 ) -> AsyncIterator[RunningCompanion]:
     """Run the command on *address* until the block ends; its workers then end by themselves."""
-    companion = command.ready("ext-proc", "--address", address, *arguments, **environment)
+    arguments = ("--address", address, "--log-format", "json", *arguments)
+    companion = command.ready("ext-proc", *arguments, **environment)
     async with companion as (process, line):
         assert line.startswith(READY), line
         yield RunningCompanion(process, line.removeprefix(READY).strip())
+
+
+async def scraped(web_url: str) -> dict[str, float]:
+    """Return the metrics at *web_url*, each by its name with its labels."""
+    async with aiohttp.ClientSession() as http, http.get(f"{web_url}/metrics") as answer:
+        assert answer.status == 200
+        lines = (await answer.text()).splitlines()
+    values = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {name: float(value) for name, _, value in values}

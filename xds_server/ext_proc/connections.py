@@ -9,6 +9,8 @@ from typing import cast
 import structlog
 from typing_extensions import override
 
+from xds_server.ext_proc.health import Health, Peer
+from xds_server.ext_proc.ledger import Column
 from xds_server.ext_proc.metrics import Metrics
 from xds_server.ext_proc.service import CompanionService
 from xds_server.ext_proc.wire.budget import Budget
@@ -23,12 +25,12 @@ log = structlog.get_logger()
 class Connections:
     """What all connections of one process share, and their end."""
 
-    def __init__(self, metrics: Metrics, limits: Limits) -> None:
-        self.serving = True
+    def __init__(self, metrics: Metrics, limits: Limits, health: Health | None = None) -> None:
+        self.health = health or Health(metrics.row)
         """What `Health/Check` says."""
+        self._metrics = metrics
         self._limits = limits
         self._budget = Budget(max(limits.buffered_bytes, limits.max_message_bytes))
-        self._service = CompanionService(metrics, lambda: self.serving)
         self._open: set[_Protocol] = set()
         self._changed = asyncio.Event()
         self._draining = False
@@ -36,14 +38,14 @@ class Connections:
 
     def protocol(self) -> asyncio.Protocol:
         """Return what handles a new connection: a factory for asyncio's servers."""
-        return _Protocol(self, self._connection)
+        return _Protocol(self, self.health.peer())
 
     async def drain(self, grace_s: float) -> None:
         """Let calls in flight be answered and the peers go; after *grace_s* cut what is left.
 
         No connection is to be accepted any more; one that comes all the same is drained as well.
         """
-        self.serving = False
+        self.health.serving = False
         self._draining = True
         for protocol in tuple(self._open):
             protocol.drain()
@@ -58,6 +60,7 @@ class Connections:
 
     def opened(self, protocol: _Protocol) -> bool:
         """Take *protocol* in; False if there are too many."""
+        self._metrics.connection_opened()
         if len(self._open) >= self._limits.max_connections:
             log.warning("ext_proc.connection.refused", connections=len(self._open))
             return False
@@ -69,15 +72,26 @@ class Connections:
 
     def closed(self, protocol: _Protocol) -> None:
         """Let *protocol* go."""
+        self._metrics.connection_closed(failed=protocol.connection.failure is not None)
         self._open.discard(protocol)
         self._changed.set()
         if not self._open and self._watch is not None:
             self._watch.cancel()
             self._watch = None
 
-    def _connection(self, wants_write: Callable[[], None]) -> Connection:
+    def count(self) -> None:
+        """Bring the metrics up to date that tell how much there is at the moment."""
+        row = self._metrics.row
+        row[Column.STREAMS] = sum(protocol.connection.open_streams for protocol in self._open)
+        row[Column.BUFFERED_BYTES] = self._budget.size - self._budget.free
+        row[Column.BUFFER_LIMIT_BYTES] = self._budget.size
+        row[Column.WAITING_CALLS] = self._budget.waiting
+
+    def connection(self, peer: Peer, wants_write: Callable[[], None]) -> Connection:
+        """Return the state of a new connection, whose peer is *peer*."""
+        service = CompanionService(self._metrics, peer.is_serving)
         clock = asyncio.get_running_loop().time
-        return Connection(self._service, self._limits, self._budget, clock, wants_write)
+        return Connection(service, self._limits, self._budget, clock, wants_write)
 
     async def _all_closed(self) -> None:
         while self._open:
@@ -102,23 +116,22 @@ class _Protocol(asyncio.Protocol):
     A peer that does not read what it gets is not read either, until it does.
     """
 
-    def __init__(
-        self, connections: Connections, connection: Callable[[Callable[[], None]], Connection]
-    ) -> None:
+    def __init__(self, connections: Connections, peer: Peer) -> None:
+        self.connection = connections.connection(peer, self._flush)
         self._connections = connections
-        self._connection = connection(self._flush)
+        self._peer = peer
         self._transport: asyncio.Transport | None = None
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(self._connection.start())
+        self._transport.write(self.connection.start())
         if not self._connections.opened(self):
             self._transport.abort()
 
     @override
     def data_received(self, data: bytes) -> None:
-        connection = self._connection
+        connection = self.connection
         out = connection.receive(data)
         transport = self._transport
         if transport is None:
@@ -141,12 +154,13 @@ class _Protocol(asyncio.Protocol):
     @override
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._connection.lost()
+        self._peer.gone()
+        self.connection.lost()
         self._connections.closed(self)
 
     def drain(self) -> None:
         """Have the peer open no more calls, and go when those that it has are answered."""
-        self._connection.drain()
+        self.connection.drain()
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -155,10 +169,10 @@ class _Protocol(asyncio.Protocol):
 
     def _flush(self) -> None:
         if self._transport is not None:
-            self._transport.write(self._connection.take())
+            self._transport.write(self.connection.take())
 
     def _end(self, transport: asyncio.Transport) -> None:
-        failure = self._connection.failure
+        failure = self.connection.failure
         if failure is not None:
             log.warning("ext_proc.connection.failed", error_message=str(failure))
             transport.close()

@@ -1,8 +1,4 @@
-"""Where the companion listens, and whether it may: asked before gRPC is.
-
-gRPC would take a Unix socket away from a living process, and it says of a port in use only that
-binding failed. So each address is tried here first, and a failure is one line that names its cause.
-"""
+"""Where the companion listens, whether it may, and how it leaves; a failure is one line."""
 
 from __future__ import annotations
 
@@ -21,6 +17,9 @@ UNIX_SCHEME = "unix:"
 
 # sockaddr_un.sun_path of Linux, less the terminating zero.
 MAX_SOCKET_PATH_BYTES = 107
+
+BACKLOG = 1024
+"""Connections that may wait to be accepted."""
 
 
 class ListenError(Exception):
@@ -58,18 +57,6 @@ def parse_listen_address(text: str) -> ListenAddress:
     return UnixAddress(Path(path))
 
 
-def claim(address: ListenAddress) -> None:
-    """Make sure that *address* can be listened on, or raise ListenError.
-
-    Creates the directory of a Unix socket, and removes a socket that a dead process left there.
-    """
-    with explained(address):
-        if isinstance(address, UnixAddress):
-            _claim_path(address.path)
-        elif address.port:
-            bound_socket(address).close()
-
-
 @contextlib.contextmanager
 def explained(address: ListenAddress) -> Iterator[None]:
     """Turn an OSError of the block into a ListenError about *address*."""
@@ -83,42 +70,120 @@ def explained(address: ListenAddress) -> Iterator[None]:
         raise ListenError(f"cannot listen on {address}: {reason}{place}") from error
 
 
-def bound_socket(address: Address, *, shared: bool = False) -> socket.socket:
-    """Return a TCP socket that is bound to *address* and does not listen, or raise OSError.
+class Listener:
+    """A socket that listens on `address`, in which port 0 was replaced by the port chosen.
 
-    *shared* lets other sockets of the same user bind to the port as well (SO_REUSEPORT).
+    Connections wait in its queue until they are accepted.
     """
+
+    def __init__(self, bound: socket.socket, address: ListenAddress, path: Path | None) -> None:
+        self.socket = bound
+        self.address = address
+        self._path = path
+        """Where the socket is now; None for TCP."""
+        self._identity = _identity(path) if path else None
+
+    def publish(self) -> None:
+        """Take the place of whoever listens on the path of a Unix socket, at one stroke."""
+        address = self.address
+        if isinstance(address, UnixAddress) and self._path not in {None, address.path}:
+            with explained(address):
+                self._path = self._path.rename(address.path)
+
+    def is_taken_over(self) -> bool:
+        """Tell whether another process listens on our path by now."""
+        return self._path is not None and _identity(self._path) not in {None, self._identity}
+
+    def leave(self) -> None:
+        """Let nobody find us any more; a successor may start at once."""
+        if self._path is not None and _identity(self._path) == self._identity:
+            self._path.unlink(missing_ok=True)
+
+    def accepted(self) -> Iterator[socket.socket]:
+        """Yield the connections that wait, a bounded number; raises OSError if there is no room."""
+        for _ in range(BACKLOG):
+            try:
+                connection, _ = self.socket.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            connection.setblocking(False)
+            if connection.family != socket.AF_UNIX:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            yield connection
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.leave()
+        self.socket.close()
+
+
+@contextlib.contextmanager
+def listening(address: ListenAddress, *, take_over: bool = False) -> Iterator[Listener]:
+    """Listen on *address* during the block, or raise ListenError.
+
+    The directory of a Unix socket is created, and a socket that a dead process left is replaced.
+    With *take_over* that of a living one is too, once `publish` is called.
+    """
+    with explained(address):
+        if isinstance(address, UnixAddress):
+            listener = _listening_on_path(address, take_over=take_over)
+        else:
+            listener = _listening_on_port(address)
+    try:
+        yield listener
+    finally:
+        listener.close()
+
+
+def _listening_on_port(address: Address) -> Listener:
     family, kind, _, _, name = socket.getaddrinfo(
         address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     bound = socket.socket(family, kind)
     try:
-        # As gRPC does, so that connections in TIME_WAIT do not keep a restart from its port.
+        # So that connections in TIME_WAIT do not keep a restart from its port.
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         bound.bind(name)
+        _listen(bound)
     except OSError:
         bound.close()
         raise
-    return bound
+    return Listener(bound, Address(address.host, bound.getsockname()[1]), None)
 
 
-def _claim_path(path: Path) -> None:
+def _listening_on_path(address: UnixAddress, *, take_over: bool) -> Listener:
+    path = address.path
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.is_socket():
-        if _answers(path):
-            raise ListenError(f"cannot listen on unix:{path}: a running process listens there")
-        path.unlink()
-    elif path.exists():
-        raise ListenError(f"cannot listen on unix:{path}: that is a file and not a socket")
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.bind(str(path))
-        except OSError as error:
-            error.filename = str(path)  # bind itself does not say what it could not create
-            raise
-    path.unlink()
+    if not path.is_socket() and path.exists():
+        raise ListenError(f"cannot listen on {address}: that is a file and not a socket")
+    if take_over:
+        path = path.with_name(f".{os.getpid()}")
+    elif path.is_socket() and _answers(path):
+        raise ListenError(f"cannot listen on {address}: a running process listens there")
+    path.unlink(missing_ok=True)
+    bound = socket.socket(socket.AF_UNIX)
+    try:
+        bound.bind(str(path))
+        _listen(bound)
+    except OSError as error:
+        bound.close()
+        error.filename = str(path)  # bind itself does not say what it could not create
+        raise
+    return Listener(bound, address, path)
+
+
+def _listen(bound: socket.socket) -> None:
+    bound.listen(BACKLOG)
+    bound.setblocking(False)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file *path* from any other that lives; None if there is none."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _answers(path: Path) -> bool:

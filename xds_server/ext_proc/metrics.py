@@ -1,60 +1,65 @@
-"""What the companion counts, for Prometheus; no label ever holds something a client sent."""
+"""What the companion counts; no number is kept by anything that a client sent.
+
+Called for every request: so these are plain numbers in the process's row of the ledger, and become
+Prometheus' only when they are asked for (`xds_server.ext_proc.exposition`).
+"""
 
 from __future__ import annotations
 
-from typing import get_args
-
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from bisect import bisect_left
 
 from snapshots.ir.refusals import RefusalCode
+from xds_server.ext_proc.ledger import (
+    BYTES,
+    BYTES_BUCKETS,
+    REFUSAL_CODES,
+    REFUSALS,
+    SECONDS,
+    SECONDS_BUCKETS,
+    Column,
+    Ledger,
+    Row,
+)
 
-_SECONDS = (0.000_01, 0.000_1, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
-_BYTES = (256, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304, 16_777_216, 67_108_864)
+_REFUSAL = {code: REFUSALS + index for index, code in enumerate(REFUSAL_CODES)}
+
+# Plain numbers: looking one up in the enumeration costs as much as adding to it.
+_REQUESTS = int(Column.REQUESTS)
+_SECONDS_SUM_NS = int(Column.SECONDS_SUM_NS)
+_BYTES_SUM = int(Column.BYTES_SUM)
 
 
 class Metrics:
-    """The counters of one process."""
+    """The counters of one process, in *row*."""
 
-    def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "modelyard_ext_proc_requests",
-            "Requests answered, whether routed or refused.",
-            registry=self._registry,
-        )
-        refusals = Counter(
-            "modelyard_ext_proc_refusals",
-            "Requests that got an error instead of a route.",
-            ["code"],
-            registry=self._registry,
-        )
-        # Every code is there from the start: a rate over a counter that appears late loses its
-        # first step.
-        self._refusals = {code: refusals.labels(code) for code in get_args(RefusalCode)}
-        self._seconds = Histogram(
-            "modelyard_ext_proc_extraction_seconds",
-            "Time to read the model name out of a body.",
-            buckets=_SECONDS,
-            registry=self._registry,
-        )
-        self._body_bytes = Histogram(
-            "modelyard_ext_proc_body_bytes",
-            "Length of the bodies received.",
-            buckets=_BYTES,
-            registry=self._registry,
-        )
+    def __init__(self, row: Row | None = None) -> None:
+        self.row = Ledger().rows[0] if row is None else row
 
     def extracted(self, body_bytes: int, seconds: float) -> None:
         """Count a body that was read in *seconds*, whatever was found in it."""
-        self._body_bytes.observe(body_bytes)
-        self._seconds.observe(seconds)
+        row = self.row
+        row[BYTES_BUCKETS + bisect_left(BYTES, body_bytes)] += 1
+        row[_BYTES_SUM] += body_bytes
+        row[SECONDS_BUCKETS + bisect_left(SECONDS, seconds)] += 1
+        row[_SECONDS_SUM_NS] += int(seconds * 1e9)
 
     def answered(self, refused: RefusalCode | None) -> None:
         """Count a request that was answered, and its refusal if it was refused."""
-        self._requests.inc()
+        self.row[_REQUESTS] += 1
         if refused is not None:
-            self._refusals[refused].inc()
+            self.row[_REFUSAL[refused]] += 1
 
-    def exposition(self) -> bytes:
-        """Return all values in Prometheus' text format."""
-        return generate_latest(self._registry)
+    def connection_opened(self) -> None:
+        """Count a connection of a peer."""
+        self.row[Column.CONNECTIONS_OPENED] += 1
+
+    def connection_lost(self) -> None:
+        """Count a connection that was gone before it was one."""
+        self.connection_opened()
+        self.connection_closed()
+
+    def connection_closed(self, *, failed: bool = False) -> None:
+        """Count its end; *failed*: the peer broke a rule of HTTP/2 or a bound."""
+        self.row[Column.CONNECTIONS_CLOSED] += 1
+        if failed:
+            self.row[Column.CONNECTIONS_FAILED] += 1

@@ -1,52 +1,48 @@
-"""`GET /metrics` and `GET /healthz` of one companion process."""
+"""`GET /metrics`, `/healthz` and `/readyz` of a companion."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-import structlog
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from xds_server.address import Address
-from xds_server.ext_proc.listen import explained
-from xds_server.ext_proc.metrics import Metrics
+from xds_server.ext_proc.intake import Intake
 
-log = structlog.get_logger()
+_SHUTDOWN_S = 1.0
 
 
 @asynccontextmanager
-async def serving_metrics(address: Address | None, metrics: Metrics) -> AsyncIterator[None]:
-    """Serve *metrics* on *address* during the block; the log tells the port that was chosen.
-
-    Raises ListenError if *address* cannot be listened on. Without an address nothing is served.
-    """
-    if address is None:
-        yield
-        return
-    runner = web.AppRunner(_application(metrics), access_log=None)
+async def web_intake(
+    exposition: Callable[[], bytes], is_ready: Callable[[], bool]
+) -> AsyncIterator[Intake]:
+    """Give what serves HTTP to sockets during the block."""
+    application = _application(exposition, is_ready)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_SHUTDOWN_S)
     await runner.setup()
     try:
-        with explained(address):
-            await web.TCPSite(runner, address.host, address.port).start()
-        port = runner.addresses[0][1]
-        log.info("ext_proc.metrics.ready", address=str(Address(address.host, port)))
-        yield
+        if runner.server is None:
+            raise RuntimeError("aiohttp has set no server up")
+        yield Intake(runner.server)
     finally:
         await runner.cleanup()
 
 
-def _application(metrics: Metrics) -> web.Application:
-    async def exposition(_request: web.Request) -> web.Response:
-        return web.Response(
-            body=metrics.exposition(), headers={"content-type": CONTENT_TYPE_LATEST}
-        )
+def _application(exposition: Callable[[], bytes], is_ready: Callable[[], bool]) -> web.Application:
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=exposition(), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
 
-    async def healthz(_request: web.Request) -> web.Response:
+    async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
 
+    async def readyz(_: web.Request) -> web.Response:
+        if is_ready():
+            return web.Response(text="ready\n")
+        return web.Response(text="about to stop\n", status=503)
+
     application = web.Application()
-    application.router.add_get("/metrics", exposition)
+    application.router.add_get("/metrics", metrics)
     application.router.add_get("/healthz", healthz)
+    application.router.add_get("/readyz", readyz)
     return application

@@ -10,10 +10,10 @@ import pytest
 
 from xds_server.address import Address
 from xds_server.ext_proc.listen import (
+    Listener,
     ListenError,
     UnixAddress,
-    bound_socket,
-    claim,
+    listening,
     parse_listen_address,
 )
 
@@ -55,34 +55,54 @@ def test_a_malformed_address_is_refused_with_a_hint(text, message):
         parse_listen_address(text)
 
 
-def test_the_directory_of_a_socket_is_created_and_the_path_left_free(tmp_path):
+def connects(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+    return True
+
+
+def waiting_at(listener: Listener) -> int:
+    """Accept all who wait, and tell how many they were."""
+    count = 0
+    for connection in listener.accepted():
+        connection.close()
+        count += 1
+    return count
+
+
+def dead_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+
+
+def test_the_directory_of_a_socket_is_created_and_the_socket_removed_at_the_end(tmp_path):
     path = tmp_path / "a" / "b" / "s"
 
-    claim(UnixAddress(path))
+    with listening(UnixAddress(path)):
+        assert connects(path)
 
     assert path.parent.is_dir()
     assert not path.exists()
 
 
-def test_a_socket_of_a_dead_process_is_removed(path):
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))
+def test_a_socket_of_a_dead_process_is_replaced(path):
+    dead_socket(path)
     assert stat.S_ISSOCK(path.stat().st_mode)
 
-    claim(UnixAddress(path))
-
-    assert not path.exists()
+    with listening(UnixAddress(path)):
+        assert connects(path)
 
 
 def test_a_socket_in_use_is_left_to_its_owner(path):
-    with socket.socket(socket.AF_UNIX) as living:
-        living.bind(str(path))
-        living.listen()
+    with listening(UnixAddress(path)):
+        refused = pytest.raises(ListenError, match=f"unix:{path}: a running process listens there")
+        with refused, listening(UnixAddress(path)):
+            pass
 
-        with pytest.raises(ListenError, match=f"unix:{path}: a running process listens there"):
-            claim(UnixAddress(path))
-
-        assert path.is_socket()
+        assert connects(path)
 
 
 def test_a_socket_of_a_process_too_busy_to_accept_is_in_use(path):
@@ -91,25 +111,78 @@ def test_a_socket_of_a_process_too_busy_to_accept_is_in_use(path):
         living.listen(0)
         waiting.connect(str(path))
 
-        with pytest.raises(ListenError, match="a running process listens there"):
-            claim(UnixAddress(path))
+        refused = pytest.raises(ListenError, match="a running process listens there")
+        with refused, listening(UnixAddress(path)):
+            pass
 
 
-def test_a_file_in_the_way_is_not_removed(path):
+def test_a_socket_is_taken_over_once_that_is_published(path):
+    with listening(UnixAddress(path)) as old:
+        with listening(UnixAddress(path), take_over=True) as new:
+            assert connects(path)
+            assert waiting_at(old) == 1
+            assert not old.is_taken_over()
+
+            new.publish()
+
+            assert connects(path)
+            assert (waiting_at(new), waiting_at(old)) == (1, 0)
+            assert (old.is_taken_over(), new.is_taken_over()) == (True, False)
+
+            old.close()
+
+            assert connects(path)  # not removed by one who has it no more
+        assert not path.exists()
+
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_take_over_that_comes_to_nothing_leaves_no_trace(path):
+    with listening(UnixAddress(path)):
+        with listening(UnixAddress(path), take_over=True):
+            pass
+
+        assert connects(path)
+        assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("before", ["nothing", "dead"])
+def test_with_nobody_there_to_take_over_from_a_socket_is_made(path, before):
+    if before == "dead":
+        dead_socket(path)
+
+    with listening(UnixAddress(path), take_over=True) as listener:
+        listener.publish()
+
+        assert connects(path)
+
+
+@pytest.mark.parametrize("take_over", [False, True])
+def test_a_file_in_the_way_is_not_removed(path, take_over):
     path.write_text("precious")
 
-    with pytest.raises(ListenError, match="that is a file and not a socket"):
-        claim(UnixAddress(path))
+    refused = pytest.raises(ListenError, match="that is a file and not a socket")
+    with refused, listening(UnixAddress(path), take_over=take_over):
+        pass
 
     assert path.read_text() == "precious"
+
+
+def test_who_waits_when_the_socket_goes_can_still_be_accepted(path):
+    with listening(UnixAddress(path)) as listener:
+        assert connects(path)
+        listener.leave()
+
+        assert not connects(path)
+        assert waiting_at(listener) == 1
 
 
 def test_a_directory_that_cannot_be_made_is_named_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" / "d" / "s"
 
-    with pytest.raises(ListenError) as refused:
-        claim(UnixAddress(path))
+    with pytest.raises(ListenError) as refused, listening(UnixAddress(path)):
+        pass
 
     assert str(refused.value) == f"cannot listen on unix:{path}: Not a directory: {path.parent}"
 
@@ -118,30 +191,24 @@ def test_a_port_in_use_is_refused_in_one_line():
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = Address("127.0.0.1", other.getsockname()[1])
 
-        with pytest.raises(ListenError) as refused:
-            claim(address)
+        with pytest.raises(ListenError) as refused, listening(address):
+            pass
 
     assert str(refused.value) == f"cannot listen on {address}: Address already in use"
 
 
-def test_a_free_port_and_any_port_are_claimed():
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        address = Address("127.0.0.1", other.getsockname()[1])
+def test_any_port_is_one_and_told():
+    with listening(Address("127.0.0.1", 0)) as listener:
+        address = listener.address
 
-    claim(address)
-    claim(Address("127.0.0.1", 0))
+        with socket.create_connection((address.host, address.port)):
+            assert waiting_at(listener) == 1
+
+    with listening(address) as again:  # at once, whatever is in TIME_WAIT
+        assert again.address == address
 
 
 def test_a_host_that_does_not_exist_is_refused_in_one_line():
-    with pytest.raises(ListenError, match=r"^cannot listen on nowhere\.invalid:1: [^\n]+$"):
-        claim(Address("nowhere.invalid", 1))
-
-
-def test_a_shared_port_can_be_bound_twice_but_not_claimed():
-    with bound_socket(Address("127.0.0.1", 0), shared=True) as first:
-        address = Address("127.0.0.1", first.getsockname()[1])
-        with bound_socket(address, shared=True) as second:
-            second.listen()
-
-            with pytest.raises(ListenError, match="Address already in use"):
-                claim(address)
+    refused = pytest.raises(ListenError, match=r"^cannot listen on nowhere\.invalid:1: [^\n]+$")
+    with refused, listening(Address("nowhere.invalid", 1)):
+        pass

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.support.deployment import Deployment, deployment
 from tests.support.ext_proc_process import RunningCompanion, companion_process, scraped
@@ -27,6 +29,8 @@ extraction: {on_failure: REACTION}
 """
 WORKERS = 4
 FAILURES_TAKEN = 1_000_000
+ASKED_TIMEOUT_S = 20.0
+LOOK_AGAIN_S = 0.005
 
 
 class CompanionProcess:
@@ -95,8 +99,18 @@ class Place:
 
     async def answered_without_companion(self) -> int:
         """Return how many requests have gone on without an answer of a companion."""
-        counted = await self.deployed.stats(r"ext_proc\.failure_mode_allowed$")
-        return sum(counted.values())
+        [count] = (await self.deployed.stats(r"ext_proc\.failure_mode_allowed$")).values()
+        return count
+
+    async def asked(self) -> CompanionProcess:
+        """Wait until one of the companions, all on sockets, is being asked, and return it."""
+        async with asyncio.timeout(ASKED_TIMEOUT_S):
+            while True:
+                clusters = await self.deployed.admin("/clusters?format=json")
+                for companion in self.companions:
+                    if companion.address.path in _busy(clusters):
+                        return companion
+                await asyncio.sleep(LOOK_AGAIN_S)
 
     async def pushes(self) -> float:
         """Return how many responses the control plane has sent to Envoy."""
@@ -104,6 +118,19 @@ class Place:
         values = await scraped(f"http://{ready.status_address}")
         name = "modelyard_xds_responses_total"
         return sum(value for key, value in values.items() if key.startswith(name))
+
+
+def _busy(clusters: dict[str, Any]) -> set[str]:
+    """Return the sockets of the hosts that have a request, by what Envoy says of its clusters."""
+    return {
+        host["address"]["pipe"]["path"]
+        for cluster in clusters["cluster_statuses"]
+        for host in cluster.get("host_statuses", ())
+        if "pipe" in host["address"]
+        and any(
+            stat["name"] == "rq_active" and stat.get("value", "0") != "0" for stat in host["stats"]
+        )
+    }
 
 
 @asynccontextmanager

@@ -16,6 +16,7 @@ from tests.benchmarks import (
     build,
     edits,
     edits_under_load,
+    extraction,
     machine,
     pushes,
     request_path,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[..., Awaitable[Section]]] = {
     "pushes": pushes.run,
     "streams": streams.run,
     "under-load": edits_under_load.run,
+    "extraction": extraction.run,
     "requests": request_path.run,
 }
 COMMAND = "make bench"

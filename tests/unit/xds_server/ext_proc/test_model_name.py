@@ -68,6 +68,7 @@ REFUSED = {
     "array": (b'[{"model": "llama"}]', "invalid_json", "an object in braces"),
     "array of pairs": (b'[["model", "llama"]]', "invalid_json", "an object in braces"),
     "string": (b'"model"', "invalid_json", "an object in braces"),
+    "object in an object in an array": (b'[{"a": {"model": "b"}}]', "invalid_json", "braces"),
     "null": (b"null", "invalid_json", "an object in braces"),
     "too many digits": (b'{"n": ' + b"9" * 5000 + b"}", "invalid_json", "too many digits"),
     "absent": (b'{"messages": []}', "missing_model", 'no "model"'),
@@ -132,6 +133,21 @@ def test_10_000_levels_of_nesting_are_read_or_invalid(opening, closing):
 def test_a_million_levels_of_nesting_are_invalid_rather_than_a_crash(opening, closing):
     with pytest.raises(ModelNameError, match="nested too deeply"):
         model_name(nested(opening, closing, 1_000_000))
+
+
+@pytest.mark.parametrize("levels", range(900, 1010))
+def test_a_model_that_is_a_deep_object_is_refused_at_any_depth(levels):
+    body = b'{"model": ' + b'{"a":' * levels + b"1" + b"}" * levels + b"}"
+
+    assert answer_to(body) in {"missing_model", "invalid_json"}
+
+
+def test_what_came_before_does_not_show():
+    """The parser is told of each object, also of those in a body that is refused."""
+    for before in (b'[{"model": "llama"}', b'[{"model": "llama"}]', b'{"model": "llama"}'):
+        answer_to(before)
+
+        assert answer_to(b"null") == "invalid_json"
 
 
 def test_unclosed_nesting_is_invalid_rather_than_a_crash():

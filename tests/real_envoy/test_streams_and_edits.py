@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import pytest_asyncio
 
-from tests.support.answering import Answering, answering, assert_whole
+from tests.support.answering import Answering, Told, answering, assert_whole
 from tests.support.deployment import Deployment, deployment
 from tests.support.ext_proc_process import companion_process
 from tests.support.told_server import ToldServer, told_server
@@ -106,7 +106,7 @@ class Place(NamedTuple):
 
     def answering(self) -> AbstractAsyncContextManager[list[Answering]]:
         """Have requests on the way: by body and by path, before and after their first token."""
-        return answering(self.deployed, self.server, "m")
+        return answering(Told(self.deployed, self.server), "m")
 
     @asynccontextmanager
     async def edited(self, edit: Edit) -> AsyncIterator[None]:

@@ -37,10 +37,10 @@ class Answering(NamedTuple):
     """Whether the client has read its first token."""
 
 
-def each_way(template: str) -> Any:
-    """Return a fixture: one `Told` for each of WAYS; *template* has `<told>` and `<mode>`."""
+def each_way(template: str, ways: Iterable[str] = WAYS) -> Any:
+    """Return a fixture: one `Told` for each of *ways*; *template* has `<told>` and `<mode>`."""
 
-    @pytest_asyncio.fixture(scope="module", loop_scope="module", params=WAYS)
+    @pytest_asyncio.fixture(scope="module", loop_scope="module", params=ways)
     async def told(request: Any, tmp_path_factory: Any) -> AsyncIterator[Told]:
         folder = tmp_path_factory.mktemp("told")
         mode = "native" if request.param == "native" else "ext_proc"
@@ -56,16 +56,21 @@ def each_way(template: str) -> Any:
 
 @asynccontextmanager
 async def answering(
-    deployed: Deployment, server: ToldServer, model: str, stages: Iterable[bool] = STAGES
+    told: Told,
+    model: str,
+    *,
+    stages: Iterable[bool] = STAGES,
+    protocols: Iterable[str] = PROTOCOLS,
 ) -> AsyncIterator[list[Answering]]:
-    """Have requests for *model* on the way, by body and by its path, over both protocols.
+    """Have requests for *model* on the way, by body and by its path, over each of *protocols*.
 
     Each is at one of *stages*: its answer is awaited (False) or has begun (True).
     """
+    deployed, server = told
     paths = ("/v1/chat/completions", f"/v1/at-{model}/chat/completions")
     async with AsyncExitStack() as clients:
         requests = []
-        for protocol, path, started in itertools.product(PROTOCOLS, paths, stages):
+        for protocol, path, started in itertools.product(protocols, paths, stages):
             # A client for each, so that they can be read at once.
             client = await clients.enter_async_context(reader(protocol, deployed.gateway))
             reading = await client.ask({"model": model, "stream": True}, path)

@@ -100,6 +100,7 @@ class Reader:
     def __init__(self, url: str, client: aiohttp.ClientSession | Http2Client) -> None:
         self._url = url
         self._client = client
+        self._posts: list[asyncio.Task[aiohttp.ClientResponse]] = []
 
     async def ask(self, body: object, path: str = "/v1/chat/completions") -> Reading:
         """Send *body* as JSON, and return before anything of the answer is here."""
@@ -109,7 +110,16 @@ class Reader:
             await self._client.send(stream, [data])
             return _Http2Reading(self._client, stream)
         post = self._client.post(self._url + path, data=data, headers=HEADERS)
-        return _Http1Reading(asyncio.ensure_future(post))
+        self._posts.append(asyncio.ensure_future(post))
+        return _Http1Reading(self._posts[-1])
+
+    async def close(self) -> None:
+        """Read no more."""
+        for post in self._posts:
+            post.cancel()
+        for response in await asyncio.gather(*self._posts, return_exceptions=True):
+            if isinstance(response, aiohttp.ClientResponse):
+                response.close()
 
 
 @asynccontextmanager
@@ -123,4 +133,6 @@ async def reader(protocol: str, gateway: Address) -> AsyncIterator[Reader]:
             connector = aiohttp.TCPConnector(limit=0, force_close=True)
             session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
             client = await stack.enter_async_context(session)
-        yield Reader(f"http://{gateway}", client)
+        reading = Reader(f"http://{gateway}", client)
+        stack.push_async_callback(reading.close)
+        yield reading

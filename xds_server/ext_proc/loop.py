@@ -1,4 +1,4 @@
-"""The event loop of a companion process: uvloop where it is installed, else asyncio's own."""
+"""How a companion process runs: on uvloop where it is installed, else on asyncio's own loop."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from xds_server.ext_proc.heap import keep_freed_memory
+
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run *main* to its end, as asyncio.run does."""
+    keep_freed_memory()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(main)
 

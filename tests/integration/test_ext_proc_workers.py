@@ -123,6 +123,19 @@ async def test_a_worker_that_keeps_dying_is_started_again_ever_later():
     assert pauses == [0.0, 0.1, 0.2, 0.4]
 
 
+async def test_a_worker_that_hangs_is_replaced():
+    async with companion_process(ANYWHERE, "--workers", 2) as running:
+        frozen = running.workers()[0]
+        os.kill(frozen, signal.SIGSTOP)
+
+        hung = await running.logged("ext_proc.worker.hung")
+        ended = await running.logged("ext_proc.worker.ended")
+        workers = await all_workers_again(running, frozen)
+
+    assert hung["pid"] == ended["pid"] == frozen
+    assert len(workers) == 2
+
+
 async def test_no_file_stays_open_in_the_parent_after_many_connections(address):
     host, _, port = ANYWHERE.rpartition(":")
     async with companion_process(address, *TWO_WORKERS) as running:

@@ -120,6 +120,8 @@ class Parent:
             if is_told(self._ledger):
                 self._deadline_s = min(self._deadline_s, now_s + TOLD_S)
             if now_s >= self._deadline_s:
+                if is_watched(self._ledger) and not is_told(self._ledger):
+                    log.warning("ext_proc.stop.unheard", waited_s=self._options.drain_s)
                 self._leave(now_s)
         elif self._phase is _Phase.LEAVING and now_s >= self._deadline_s:
             self._force()

@@ -23,7 +23,7 @@ HELD_S = 10.0
 """Who lived as long did not die of its start."""
 FIRST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 5.0
-HUNG_TICKS = 15
+HUNG_TICKS = 10
 """About seconds in which a worker did nothing at all, not even beat."""
 
 log = structlog.get_logger()

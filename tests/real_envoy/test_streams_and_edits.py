@@ -33,6 +33,7 @@ models:
   other: {pool: other}
 extraction: {mode: <mode>, on_failure: native}
 """
+SERVERS = {"other": {}, "sick": {"healthy": False}}
 POOL = '  told: {endpoints: ["<told>", "<sick>"], model: org/target}\n'
 SPLIT = "    split: {told: 1, other: 0}\n"
 PATHS = "    paths: [/v1/at-m]\n"
@@ -132,7 +133,6 @@ def _filled(text: str, names: dict[str, str]) -> str:
 )
 async def place(request: Any, tmp_path_factory: Any) -> AsyncIterator[Place]:
     mode, other, variant = request.param
-    servers = {"other": {}, "sick": {"healthy": False}}
     folder = tmp_path_factory.mktemp("streams")
     async with told_server() as server:
         names = {
@@ -141,7 +141,7 @@ async def place(request: Any, tmp_path_factory: Any) -> AsyncIterator[Place]:
             "<other mode>": other,
             "<free>": str(free_address()),
         }
-        async with deployment(_filled(REGISTRY, names), servers, folder, variant) as deployed:
+        async with deployment(_filled(REGISTRY, names), SERVERS, folder, variant) as deployed:
             yield Place(deployed, server, names)
 
 
@@ -196,14 +196,41 @@ async def test_answers_go_on_while_the_companion_is_replaced(place: Place):
         await assert_whole(requests[2:])
 
 
+@asynccontextmanager
+async def own_place(folder: Path, **options: Any) -> AsyncIterator[Place]:
+    """Run a deployment with *options* of `deployment` for one test alone."""
+    async with told_server() as server:
+        names = {"<told>": server.address, "<mode>": "ext_proc"}
+        registry = _filled(REGISTRY, names)
+        async with deployment(registry, SERVERS, folder, **options) as deployed:
+            yield Place(deployed, server, names)
+
+
 async def test_answers_go_on_when_the_companion_is_killed(tmp_path: Path):
     socket = UnixPath(str(tmp_path / "ext-proc.sock"))
-    async with told_server() as server, companion_process(f"unix:{socket.path}") as companion:
-        names = {"<told>": server.address, "<mode>": "ext_proc"}
-        servers = {"other": {}, "sick": {"healthy": False}}
-        registry = _filled(REGISTRY, names)
-        async with deployment(registry, servers, tmp_path, companions=(socket,)) as deployed:
-            place = Place(deployed, server, names)
-            async with place.answering() as requests:
-                await companion.stop(signal.SIGKILL)
-                await assert_whole(requests)
+    async with (
+        companion_process(f"unix:{socket.path}") as companion,
+        own_place(tmp_path, companions=(socket,)) as place,
+        place.answering() as requests,
+    ):
+        await companion.stop(signal.SIGKILL)
+        await assert_whole(requests)
+
+
+async def test_only_an_edit_of_the_listener_cuts_answers_and_only_after_envoys_drain_time(
+    tmp_path: Path,
+):
+    async with own_place(tmp_path, envoy_options=("--drain-time-s", "1")) as place:
+        async with (
+            place.answering() as requests,
+            place.edited(OF_LISTENERS["the reaction to failures changes"]),
+        ):
+            for request in requests:
+                await request.exchange.left()
+        async with (
+            place.answering() as requests,
+            place.edited(OF_MODELS["its model moves to another pool"]),
+        ):
+            # Nothing tells that Envoy does not do something.
+            await asyncio.sleep(1.5)
+            await assert_whole(requests)

@@ -228,8 +228,11 @@ async def deployment(  # noqa: PLR0913 - each by name
     *,
     workers: int = 1,
     companions: tuple[Companion, ...] = (),
+    envoy_options: tuple[str, ...] = (),
 ) -> AsyncIterator[Deployment]:
     """Run a deployment on the registry *template* while the body runs; Envoy has *workers*.
+
+    *envoy_options* are more of Envoy's command line.
 
     With *companions*, none is started here: it is there that whoever calls runs some.
 
@@ -251,7 +254,7 @@ async def deployment(  # noqa: PLR0913 - each by name
             stack.push_async_callback(part.stop)
             await part.start()
         deployed.envoy = await stack.enter_async_context(
-            running_envoy(deployed.bootstrap(), folder, workers=workers)
+            running_envoy(deployed.bootstrap(), folder, workers=workers, options=envoy_options)
         )
         await deployed.converged()
         yield deployed

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,10 +48,13 @@ def find_envoy() -> str:
 
 
 @asynccontextmanager
-async def running_envoy(bootstrap: str, folder: Path, *, workers: int = 1) -> AsyncIterator[Envoy]:
+async def running_envoy(
+    bootstrap: str, folder: Path, *, workers: int = 1, options: Sequence[str] = ()
+) -> AsyncIterator[Envoy]:
     """Run an Envoy on *bootstrap* (YAML, whose admin port may be 0); its files go to *folder*.
 
-    Raises EnvoyError if it is not ready within 30 s. At the end it is told to stop by SIGTERM.
+    *options* are more of its command line. Raises EnvoyError if it is not ready within 30 s. At the
+    end it is told to stop by SIGTERM.
     """
     config, log, admin = folder / "envoy.yaml", folder / "envoy.log", folder / "admin-address"
     config.write_text(bootstrap)
@@ -62,7 +65,7 @@ async def running_envoy(bootstrap: str, folder: Path, *, workers: int = 1) -> As
             "--concurrency", str(workers), "--disable-hot-restart", "--log-level", "warning",
             # Connections leave a listener that was changed with their next answer, not some time
             # within ten minutes.
-            "--drain-strategy", "immediate",
+            "--drain-strategy", "immediate", *options,
             stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
         )  # fmt: skip
     try:

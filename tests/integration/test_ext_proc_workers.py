@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -165,6 +166,22 @@ async def test_no_file_stays_open_in_the_parent_after_many_connections(address):
 
 def open_connections(metrics: dict[str, float]) -> float:
     return sum(metrics[f'modelyard_ext_proc_connections{{worker="{n}"}}'] for n in "01")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_without_room_for_open_files_connections_wait_until_there_is(workers, tmp_path):
+    async with companion_process(f"unix:{tmp_path}/s", "--workers", workers) as running:
+        pid = running.process.pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (open_files(pid), before[1]))
+        client = client_of(running.address)
+        async with client.channel, asyncio.TaskGroup() as tasks:
+            name = tasks.create_task(client.name_in(LLAMA))
+            failed = await running.logged("ext_proc.accept.failed")
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+
+    assert "Too many open files" in failed["error_message"]
+    assert name.result() == "llama"
 
 
 async def test_a_stop_lets_100_calls_in_flight_on_all_workers_finish(address):

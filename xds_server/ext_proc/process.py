@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 from collections.abc import Callable
 
 from xds_server.ext_proc.listen import listening, parse_listen_address
@@ -11,6 +12,9 @@ from xds_server.ext_proc.parent import Parent
 from xds_server.ext_proc.server import CompanionOptions, listening_for_web, serve_companion
 from xds_server.ext_proc.worker import SIGNALS
 from xds_server.garbage import spare_what_lives
+
+OPEN_FILES = 8192
+"""More than one process may have connections; many systems allow 1,024 unless asked."""
 
 
 class ForcedError(Exception):
@@ -22,6 +26,7 @@ def run_companion(address: str, ready: Callable[[str], None], options: Companion
 
     Raises ForcedError after a second one, and what serve_companion raises.
     """
+    _allow_open_files()
 
     def started(bound: str) -> None:
         spare_what_lives()  # else a search among the modules holds requests up now and then
@@ -42,6 +47,7 @@ def run_workers(
     malformed address, ListenError for one that cannot be used, and ForcedError if a worker had to
     be killed at the end.
     """
+    _allow_open_files()
     with (
         listening(parse_listen_address(address), take_over=options.take_over) as listener,
         listening_for_web(options.metrics_address) as web_listener,
@@ -51,6 +57,14 @@ def run_workers(
         parent.run(lambda: ready(str(listener.address)))
     if parent.was_forced:
         raise ForcedError("stopped without waiting for all calls in flight")
+
+
+def _allow_open_files() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    unlimited = resource.RLIM_INFINITY
+    wanted = OPEN_FILES if hard == unlimited else min(OPEN_FILES, hard)
+    if soft not in {unlimited, wanted} and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _until_signals(

@@ -11,11 +11,15 @@ import signal
 import socket
 from contextlib import suppress
 
+import structlog
+
 from xds_server.ext_proc.intake import Intake
 from xds_server.ext_proc.ledger import Ledger
 from xds_server.ext_proc.loop import run
 from xds_server.ext_proc.server import STREAMS_OF_A_WORKER, CompanionOptions, Server
 from xds_server.ext_proc.wire.limits import Limits
+
+log = structlog.get_logger()
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Those that ask a companion to stop."""
@@ -83,9 +87,12 @@ class _Ear:
             self._obey(b"", [])
 
     def _obey(self, word: bytes, files: list[int]) -> None:
-        if files:
+        if word in self._intakes:
             _say(self._control, TAKEN)
-            self._intakes[word].take(socket.socket(fileno=files[0]))
+            if files:
+                self._intakes[word].take(socket.socket(fileno=files[0]))
+            else:
+                log.error("ext_proc.connection.lost", error_message="too many open files")
         elif word == NOT_SERVING:
             self._server.health.serving = False
         else:

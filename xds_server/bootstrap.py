@@ -41,7 +41,9 @@ COMPANION_OUTLIERS = {
     # passes brings it back.
     "split_external_local_origin_errors": True,
     "consecutive_local_origin_failure": 2,
-    "max_ejection_percent": 100,
+    # Never the last one: if what was lost is a worker of it, the others answer. Connecting to one
+    # that is gone fails at once, and soon a check does.
+    "max_ejection_percent": 99,
     "base_ejection_time": "1s",
     "max_ejection_time": "1s",
     # Nothing that a companion answers is held against it.

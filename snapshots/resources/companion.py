@@ -39,11 +39,12 @@ many MiB takes on a busy machine."""
 FORWARDED_HEADERS = ("content-type", "content-encoding")
 """What of a request's headers the companion needs; pseudo-headers are not sent either."""
 
-RETRIES = 5
+RETRIES = 3
 RETRY_AFTER = core_v3.BackoffStrategy(
     base_interval=timedelta(milliseconds=10), max_interval=timedelta(milliseconds=100)
 )
-"""Enough for Envoy to have taken a dead companion out of use, which takes it some 10 ms."""
+"""Enough for Envoy to have taken a dead companion out of use, which takes it some 10 ms, and few
+enough for a request not to wait long where there is no other."""
 
 SEND = ext_proc_v3.ProcessingModeHeaderSendMode.SEND
 SKIP = ext_proc_v3.ProcessingModeHeaderSendMode.SKIP

@@ -1,4 +1,4 @@
-"""Two companions of one Envoy: nobody notices when one is gone, and both can be replaced.
+"""Two companions of one Envoy, or two workers of one: no request is lost with one of them.
 
 `on_failure: reject` throughout, where a request that no companion has read would fail.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from snapshots.resources.companion import MESSAGE_TIMEOUT_S
-from tests.support.companions import WORKERS, place_with, socket_in, tcp
+from tests.support.companions import WORKERS, CompanionProcess, place_with, socket_in, tcp
 from tests.support.http1_client import head, http1_client
 
 pytestmark = pytest.mark.envoy
@@ -55,6 +55,40 @@ async def test_no_request_fails_when_one_is_killed_and_comes_back(text: str, tmp
     assert load.report.failures == 0, load.report.summary()
     assert min(answers) > 0
     assert pushed == 0
+
+
+@sizes
+async def test_no_request_fails_when_a_worker_of_the_only_one_is_killed(text: str, tmp_path: Path):
+    async with place_with(
+        socket_in(tmp_path), on_failure="reject", folder=tmp_path, arguments=("--workers", 2)
+    ) as place:
+        [companion] = place.companions
+        async with place.load(text) as load:
+            for _ in range(2):
+                companion.kill_a_worker()
+                await load.answered(100)
+
+    assert load.report.failures == 0, load.report.summary()
+
+
+async def test_no_request_notices_that_the_only_one_is_taken_over(tmp_path: Path):
+    socket = socket_in(tmp_path)
+    async with place_with(socket, on_failure="reject", folder=tmp_path) as place:
+        [old] = place.companions
+        successor = CompanionProcess(socket, "--take-over")
+        try:
+            async with place.load() as load:
+                await successor.start()
+                assert await old.stop() == 0
+                await load.answered(100)
+            answers = await successor.answers()
+        finally:
+            await successor.kill()
+        without = await place.answered_without_companion()
+
+    assert load.report.failures == 0, load.report.summary()
+    assert without == 0
+    assert answers > 0
 
 
 async def test_few_requests_wait_and_none_fails_when_one_is_frozen(tmp_path: Path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -36,12 +37,12 @@ LOOK_AGAIN_S = 0.005
 class CompanionProcess:
     """One companion at *address*, as long as it lives and after that."""
 
-    def __init__(self, address: Companion) -> None:
+    def __init__(self, address: Companion, *arguments: object) -> None:
         self.address = address
         self._web = free_address()
         where = f"unix:{address.path}" if isinstance(address, UnixPath) else str(address)
         self._part: Part[RunningCompanion] = Part(
-            lambda: companion_process(where, "--metrics-address", self._web)
+            lambda: companion_process(where, "--metrics-address", self._web, *arguments)
         )
 
     async def start(self) -> None:
@@ -56,6 +57,10 @@ class CompanionProcess:
     async def kill(self) -> None:
         """Have it end at once, frozen or not, if it runs."""
         await self._part.stop()
+
+    def kill_a_worker(self) -> None:
+        """Have one of its worker processes end at once."""
+        os.kill(self._part.running.workers()[0], signal.SIGKILL)
 
     def freeze(self) -> None:
         self._part.running.process.send_signal(signal.SIGSTOP)
@@ -134,12 +139,14 @@ def _busy(clusters: dict[str, Any]) -> set[str]:
 
 
 @asynccontextmanager
-async def companions_at(*addresses: Companion) -> AsyncIterator[list[CompanionProcess]]:
-    """Run a companion at each of *addresses*; whatever runs at the end is killed."""
+async def companions_at(
+    *addresses: Companion, arguments: Sequence[object] = ()
+) -> AsyncIterator[list[CompanionProcess]]:
+    """Run a companion with *arguments* at each address; whatever runs at the end is killed."""
     async with AsyncExitStack() as stack:
         companions = []
         for address in addresses:
-            companion = CompanionProcess(address)
+            companion = CompanionProcess(address, *arguments)
             stack.push_async_callback(companion.kill)
             await companion.start()
             companions.append(companion)
@@ -147,11 +154,13 @@ async def companions_at(*addresses: Companion) -> AsyncIterator[list[CompanionPr
 
 
 @asynccontextmanager
-async def place_with(*addresses: Companion, on_failure: str, folder: Path) -> AsyncIterator[Place]:
-    """Run a deployment with a companion at each of *addresses*."""
+async def place_with(
+    *addresses: Companion, on_failure: str, folder: Path, arguments: Sequence[object] = ()
+) -> AsyncIterator[Place]:
+    """Run a deployment with a companion that has *arguments* at each of *addresses*."""
     template = REGISTRY.replace("REACTION", on_failure)
     async with (
-        companions_at(*addresses) as companions,
+        companions_at(*addresses, arguments=arguments) as companions,
         deployment(template, ("renamed",), folder, companions=addresses) as deployed,
     ):
         await deployed.companions_used(len(companions))

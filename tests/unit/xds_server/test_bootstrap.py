@@ -141,13 +141,14 @@ def test_a_companion_that_does_not_answer_is_out_of_use_within_two_seconds():
     assert companion.common_lb_config.healthy_panic_threshold.value == 0
 
 
-def test_a_companion_that_is_gone_is_out_of_use_at_once_be_it_the_only_one():
+def test_a_companion_that_is_gone_is_out_of_use_at_once_if_another_is_left():
     companion = cluster(rendered(), names.EXT_PROC_CLUSTER)
 
     outliers = companion.outlier_detection
     assert outliers.split_external_local_origin_errors
     assert outliers.consecutive_local_origin_failure.value <= 2
-    assert outliers.max_ejection_percent.value == 100
+    assert outliers.max_ejection_percent.value == 99
+    assert not outliers.always_eject_one_host.value
     # Longer than it takes the health check to find the same, so that there is no gap.
     [check] = companion.health_checks
     found_s = check.unhealthy_threshold.value * seconds(check.interval)

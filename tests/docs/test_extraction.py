@@ -8,5 +8,4 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "extraction.md"
 
 
 def test_the_table_of_differences_is_the_one_that_is_tested():
-    if DOCUMENT.is_file():
-        assert as_markdown() + "\n" in DOCUMENT.read_text(encoding="utf-8") + "\n"
+    assert as_markdown() + "\n" in DOCUMENT.read_text(encoding="utf-8") + "\n"

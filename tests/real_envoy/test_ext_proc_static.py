@@ -188,12 +188,17 @@ async def test_each_name_routes_to_its_own_scope_and_the_body_is_untouched(gatew
                 assert answer["simulate"]["headers"][HEADER] == name
                 assert answer["simulate"]["body_sha256"] == hashlib.sha256(body).hexdigest()
         counted = await running.envoy.stats(r"http\.in\.ext_proc")
+        calls = await running.envoy.stats(r"cluster\.companion\.upstream_(rq|cx)_")
 
     requests = 2 * len(SERVERS)
     assert counted["http.in.ext_proc.streams_started"] == requests
     assert counted["http.in.ext_proc.streams_closed"] == requests
     assert counted["http.in.ext_proc.streams_failed"] == 0
     assert counted["http.in.ext_proc.message_timeouts"] == 0
+    assert calls["cluster.companion.upstream_rq_active"] == 0
+    assert calls["cluster.companion.upstream_rq_completed"] == requests
+    assert calls["cluster.companion.upstream_cx_total"] == 1
+    assert calls["cluster.companion.upstream_cx_protocol_error"] == 0
 
 
 @pytest.mark.parametrize(

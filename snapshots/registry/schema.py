@@ -190,7 +190,10 @@ class ServedModel(RegistryPart):
     )
     timeout: Duration = Field(
         default=timedelta(seconds=300),
-        description="Time for a whole request, answer included; `0s` for no limit.",
+        description=(
+            "Time from the last byte of a request to the last byte of its answer; "
+            "`0s` for no limit."
+        ),
     )
     idle_timeout: Duration = Field(
         default=timedelta(seconds=300),

@@ -17,6 +17,7 @@ from tests.benchmarks import (
     edits,
     edits_under_load,
     extraction,
+    first_token,
     machine,
     pushes,
     request_path,
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[..., Awaitable[Section]]] = {
     "under-load": edits_under_load.run,
     "extraction": extraction.run,
     "requests": request_path.run,
+    "first-token": first_token.run,
 }
 COMMAND = "make bench"
 TRIED = Path(__file__).with_name("tried.md")

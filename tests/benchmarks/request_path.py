@@ -78,7 +78,7 @@ async def run(*, quick: bool) -> Section:
     shapes, rounds = (SHAPES[:2], 1) if quick else (SHAPES, 5)
     if quick:
         shapes = [Shape(shape.name, shape.text_bytes, shape.workers, 100) for shape in shapes]
-    async with _ways() as ways:
+    async with running_ways() as ways:
         results = [(shape, await _compare(shape, ways, rounds)) for shape in shapes]
     return Section(
         title="What a request costs",
@@ -94,11 +94,14 @@ async def run(*, quick: bool) -> Section:
 
 
 @asynccontextmanager
-async def _ways() -> AsyncIterator[Sequence[Way]]:
+async def running_ways(server: str = "") -> AsyncIterator[Sequence[Way]]:
+    """Run each of WAYS to *server*; without one, to a server that answers at once."""
     async with AsyncExitStack() as parts:
         folder = Path(parts.enter_context(TemporaryDirectory(prefix="modelyard-bench-")))
-        native = await parts.enter_async_context(running_stack(lambda u: _registry(u, "native")))
-        server = native.upstreams.a
+        native = await parts.enter_async_context(
+            running_stack(lambda u: _registry(u, "native", server))
+        )
+        server = server or native.upstreams.a
         companion = await parts.enter_async_context(
             running_stack(lambda u: _registry(u, "ext_proc", server))
         )

@@ -137,11 +137,10 @@ async def test_a_worker_that_hangs_is_replaced():
     assert len(workers) == 2
 
 
-async def test_no_file_stays_open_in_the_parent_after_many_connections(address):
-    host, _, port = ANYWHERE.rpartition(":")
+async def test_the_parent_keeps_no_file_and_no_memory_of_many_connections(address):
     async with companion_process(address, *TWO_WORKERS) as running:
         web_url = await running.web_url()
-        before = open_files(running.process.pid)
+        before, memory_before = open_files(running.process.pid), await parent_memory(web_url)
         for _ in range(1000):
             if running.address.startswith("unix:"):
                 connecting = asyncio.open_unix_connection(running.address.removeprefix("unix:"))
@@ -152,7 +151,7 @@ async def test_no_file_stays_open_in_the_parent_after_many_connections(address):
             assert await reader.read(9)  # SETTINGS: a worker has it
             writer.close()
             await writer.wait_closed()
-        after = open_files(running.process.pid)
+        after, memory_after = open_files(running.process.pid), await parent_memory(web_url)
         async with asyncio.timeout(10):
             while open_connections(await scraped(web_url)):
                 pass
@@ -160,8 +159,14 @@ async def test_no_file_stays_open_in_the_parent_after_many_connections(address):
         name = await name_found_at(running.address)
 
     assert after <= before + 1
+    assert memory_after - memory_before < 2 * 1024 * 1024
     assert max(workers) < 30
     assert name == "llama"
+
+
+async def parent_memory(web_url: str) -> float:
+    metrics = await scraped(web_url)
+    return metrics['modelyard_ext_proc_resident_memory_bytes{process="parent"}']
 
 
 def open_connections(metrics: dict[str, float]) -> float:

@@ -28,7 +28,7 @@ class Column(IntEnum):
 
     PID = 0
     STARTS = auto()
-    """Written by the parent, which counts while there is no process that could."""
+    """Written by the parent, and by nobody else."""
     BEAT = auto()
     """Grows about once a second while the process is alive to what happens."""
     REQUESTS = auto()

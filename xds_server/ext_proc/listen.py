@@ -90,6 +90,11 @@ class Listener:
             with explained(address):
                 self._path = self._path.rename(address.path)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether it listens no more."""
+        return self.socket.fileno() < 0
+
     def is_taken_over(self) -> bool:
         """Tell whether another process listens on our path by now."""
         return self._path is not None and _identity(self._path) not in {None, self._identity}

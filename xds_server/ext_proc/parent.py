@@ -142,6 +142,8 @@ class Parent:
 
     def hand_over(self, word: bytes, listener: Listener) -> None:
         """Give all connections that wait at *listener* to workers."""
+        if listener.is_closed:
+            return
         try:
             for connection in listener.accepted():
                 self._staff.hand(word, connection)

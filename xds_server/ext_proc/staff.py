@@ -142,17 +142,32 @@ class Staff:
                 os.kill(worker.pid, signal.SIGKILL)
 
     def _start(self, worker: _Worker) -> None:
-        worker.row[Column.STARTS] += 1
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = os.fork()
-        if not pid:
-            ours.close()
-            self._be(worker, theirs)
-        theirs.close()
+        worker.started_s = monotonic()
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            self._put_off(worker, error)
+            return
+        with theirs:
+            try:
+                pid = os.fork()
+            except OSError as error:
+                ours.close()
+                self._put_off(worker, error)
+                return
+            if not pid:
+                ours.close()
+                self._be(worker, theirs)
         ours.setblocking(False)
-        worker.pid, worker.control, worker.started_s = pid, ours, monotonic()
+        worker.row[Column.STARTS] += 1
+        worker.pid, worker.control = pid, ours
         worker.silent_ticks = 0
         self._selector.register(ours, selectors.EVENT_READ, partial(self._hear, worker, ours))
+
+    def _put_off(self, worker: _Worker, error: OSError) -> None:
+        """Start *worker* later, as there is no room for a process now."""
+        log.error("ext_proc.worker.unstarted", worker=worker.index, error_message=str(error))
+        worker.start_s = worker.started_s + LONGEST_PAUSE_S
 
     def _be(self, worker: _Worker, control: socket.socket) -> NoReturn:
         """Be a worker, and never return."""
@@ -236,7 +251,7 @@ def _sent(worker: _Worker, word: bytes, connection: socket.socket | None = None)
     except BlockingIOError:
         worker.is_full = True
         return False
-    except (BrokenPipeError, ConnectionError):
+    except OSError:
         return False
     return True
 

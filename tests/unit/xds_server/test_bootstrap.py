@@ -129,15 +129,14 @@ def test_there_may_be_several_companions_of_which_envoy_takes_the_least_busy():
     assert least_request.selection_method == LeastRequest.FULL_SCAN
 
 
-def test_a_companion_that_does_not_answer_is_out_of_use_within_two_seconds():
+def test_a_companion_that_does_not_answer_is_out_of_use_before_a_request_gives_it_up():
     companion = cluster(rendered(), names.EXT_PROC_CLUSTER)
 
     [check] = companion.health_checks
     tries = check.unhealthy_threshold.value
+    assert tries > 1
     assert check.HasField("grpc_health_check")
-    assert tries * (seconds(check.interval) + seconds(check.timeout)) <= 2
-    # No sooner than a request would have given it up.
-    assert tries * seconds(check.timeout) >= MESSAGE_TIMEOUT_S
+    assert tries * (seconds(check.interval) + seconds(check.timeout)) < MESSAGE_TIMEOUT_S
     assert companion.common_lb_config.healthy_panic_threshold.value == 0
 
 

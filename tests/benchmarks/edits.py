@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from statistics import median
 
-from tests.benchmarks.figures import cpu_s, grouped, milliseconds, percentile
+from tests.benchmarks.figures import grouped, milliseconds, percentile
 from tests.benchmarks.registries import crowd, registry
 from tests.benchmarks.report import Section, Table, Target
 from tests.benchmarks.stack import Stack, Upstreams, running_stack
 from tests.support.load import Load, Sample, chat_request, continuous_load
+from tests.support.processor import cpu_s
 from xds_server.bootstrap import Variant
 
 METHOD = """\

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import ceil
-from pathlib import Path
 from statistics import median
 
 
@@ -12,12 +11,6 @@ def percentile(values: Iterable[float], percent: float) -> float:
     """Return the value that *percent* of *values* do not exceed."""
     ordered = sorted(values)
     return ordered[max(0, ceil(len(ordered) * percent / 100) - 1)]
-
-
-def cpu_s(pid: int) -> float:
-    """Return how long the threads of the process *pid* were on a processor."""
-    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
-    return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
 
 def milliseconds(seconds: float) -> str:
@@ -35,6 +28,21 @@ def significant(value: float) -> str:
 def grouped(number: float) -> str:
     """Return a whole number, thousands grouped."""
     return f"{number:,.0f}"
+
+
+def percentage(share: float | None) -> str:
+    """Return *share* in whole percent; a dash if there is none."""
+    return "-" if share is None else f"{share:.0%}"
+
+
+def thousandths(value: float | None) -> str:
+    """Return a thousand times *value* with three places; a dash if there is none."""
+    return "-" if value is None else f"{value * 1000:.3f}"
+
+
+def range_of(low: str, high: str) -> str:
+    """Return two figures as one cell."""
+    return f"{low} to {high}"
 
 
 def spread(values: Sequence[float]) -> str:

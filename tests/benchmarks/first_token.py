@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
 
-from tests.benchmarks.figures import cpu_s, grouped, milliseconds, percentile, significant, spread
+from tests.benchmarks.figures import grouped, milliseconds, percentile, significant, spread
 from tests.benchmarks.report import Section, Table
-from tests.benchmarks.request_path import WAYS, Way, running_ways
+from tests.benchmarks.ways import WAYS, Way, running_ways
+from tests.support.processor import cpu_s
 from tests.support.token_server import token_server_process
 
 METHOD = """\

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from statistics import median
 
 from tests.benchmarks.ads_listener import AdsListener, listener
-from tests.benchmarks.figures import cpu_s, grouped, milliseconds
+from tests.benchmarks.figures import grouped, milliseconds
 from tests.benchmarks.registries import crowd, registry
 from tests.benchmarks.report import Section, Table
 from tests.benchmarks.stack import ControlPlane, control_plane
+from tests.support.processor import cpu_s
 
 MODELS = 100
 STREAMS = (1, 10, 100)

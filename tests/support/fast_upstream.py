@@ -14,6 +14,8 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from xds_server.ext_proc.heap import keep_freed_memory
+
 MAX_HEAD_BYTES = 64 * 1024
 _LENGTH_REQUIRED = b"HTTP/1.1 411 Length Required\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -146,6 +148,8 @@ async def _serve(name: str, host: str, port: int) -> None:
 
 
 def main() -> None:
+    # Else asyncio maps a buffer of 256 KiB for each read, which takes longer than all the rest.
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)

@@ -79,6 +79,7 @@ local function names_in_json(text)
   for _, at in ipairs(starts) do
     if byte(text, at) == QUOTE then
       names[#names + 1] = unescaped(sub(text, at + 1, closing_quote(text, at) - 1))
+      if names[#names] ~= names[1] then break end -- ambiguous, whatever else there is
     end
   end
   return names, #starts, starts[1] and (KINDS[byte(text, starts[1])] or "a number")

@@ -10,8 +10,7 @@ local QUOTE, BACKSLASH, COMMA, COLON, MINUS, DOT = 34, 92, 44, 58, 45, 46
 local OPEN_BRACE, OPEN_BRACKET, CLOSE_BRACE = 123, 91, 125
 -- As Python: a longer integer is refused, as reading it takes time that grows with its square.
 local MAX_DIGITS = 4300
--- A key of this name has 5 bytes, or up to 30 where characters are written as escapes.
-local KEY, KEY_BYTES, SHORTEST_ESCAPED, LONGEST_ESCAPED = "model", 5, 10, 30
+local KEY = "model"
 
 -- The number that four hexadecimal digits at `at` are, or nil.
 local function hexadecimal(text, at)
@@ -200,11 +199,20 @@ local function unescaped(text)
   return table.concat(parts) .. sub(text, from)
 end
 
+-- Whether the key whose quotes are at `open` and `close` is "model", be it written with escapes.
+-- Byte by byte: a string made of each key would take much longer than everything else does.
 local function is_model(text, open, close)
-  local length = close - open - 1
-  if length == KEY_BYTES then return sub(text, open + 1, close - 1) == KEY end
-  return length >= SHORTEST_ESCAPED and length <= LONGEST_ESCAPED
-    and unescaped(sub(text, open + 1, close - 1)) == KEY
+  local at = open + 1
+  for i = 1, #KEY do
+    local c = byte(text, at)
+    if c == BACKSLASH and byte(text, at + 1) == 117 then
+      c = hexadecimal(text, at + 2)
+      at = at + 5
+    end
+    if c ~= byte(KEY, i) then return false end
+    at = at + 1
+  end
+  return at == close
 end
 
 -- Where the values of the top-level "model" of the object `text` start, in order. If `text` is

@@ -1,45 +1,23 @@
 """HTTP/1.1 as clients write it, however a network cuts it: the same in both modes."""
 
 import asyncio
-import hashlib
 
 import pytest
 
+from snapshots.resources.companion import MESSAGE_TIMEOUT_S
 from tests.support.deployment import Answer, Deployment
 from tests.support.http1_client import chunked, cut, head, http1_client, whole
 from tests.support.modes import each_mode
+from tests.support.two_pools import PATHS, arrived, refusal, two_pools
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
-REGISTRY = """\
-version: 1
-pools:
-  renamed: {endpoints: ["<echo>"], model: org/target}
-  same: {endpoints: ["<echo>"]}
-models:
-  m: {pool: renamed, paths: [/v1/renamed]}
-  same: {pool: same, paths: [/v1/same]}
-extraction: {mode: <mode>, max_body: 100000}
-"""
 JSON = "content-type: application/json"
 CHUNKED = (JSON, "transfer-encoding: chunked")
 BODY = b'{"prompt": "x", "model": "m"}'
 RENAMED = b'{"prompt": "x", "model": "org/target"}'
-PATHS = ("/v1/completions", "/v1/renamed/completions")
 
-deployed = each_mode(REGISTRY)
-
-
-def arrived(answer: Answer, body: bytes) -> bool:
-    """Tell whether the server answered, and saw *body*."""
-    assert answer.status == 200, answer.body
-    return answer.seen["body_sha256"] == hashlib.sha256(body).hexdigest()
-
-
-def refusal(answer: Answer) -> tuple[int, str]:
-    assert answer.server is None
-    assert answer.headers["content-type"] == "application/json"
-    return answer.status, answer.error["code"]
+deployed = each_mode(two_pools("100000"))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -216,6 +194,20 @@ async def test_a_body_whose_end_is_in_doubt_is_refused(deployed: Deployment, wir
         status, _ = await client.head()
 
     assert status == 400
+
+
+async def test_an_upload_may_take_longer_than_the_companion_may_for_its_answer(
+    deployed: Deployment,
+):
+    before = await deployed.stats("ext_proc.failure_mode_allowed")
+    async with http1_client(deployed.gateway) as client:
+        await client.send(head(length=len(BODY)) + BODY[:5])
+        await asyncio.sleep(MESSAGE_TIMEOUT_S * 1.2)  # the client that this is about
+        await client.send(BODY[5:])
+
+        assert arrived(await client.answer(), RENAMED)
+
+    assert await deployed.stats("ext_proc.failure_mode_allowed") == before
 
 
 async def test_many_clients_that_send_slowly_do_not_wait_for_each_other(deployed: Deployment):

@@ -1,38 +1,20 @@
 """HTTP/2 without TLS, with frames cut as no library would cut them: the same in both modes."""
 
-import hashlib
-
 import pytest
 
-from tests.support.deployment import Answer, Deployment
+from tests.support.deployment import Deployment
 from tests.support.http1_client import cut
 from tests.support.http2_client import http2_client
 from tests.support.modes import each_mode
+from tests.support.two_pools import PATHS, arrived, refusal, two_pools
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
-REGISTRY = """\
-version: 1
-pools:
-  renamed: {endpoints: ["<echo>"], model: org/target}
-  same: {endpoints: ["<echo>"]}
-models:
-  m: {pool: renamed, paths: [/v1/renamed]}
-  same: {pool: same, paths: [/v1/same]}
-extraction: {mode: <mode>, max_body: 100000}
-"""
 JSON = ("content-type", "application/json")
 BODY = b'{"prompt": "x", "model": "m"}'
 RENAMED = b'{"prompt": "x", "model": "org/target"}'
-PATHS = ("/v1/completions", "/v1/renamed/completions")
 
-deployed = each_mode(REGISTRY)
-
-
-def arrived(answer: Answer, body: bytes) -> bool:
-    """Tell whether the server answered, and saw *body*."""
-    assert answer.status == 200, answer.body
-    return answer.seen["body_sha256"] == hashlib.sha256(body).hexdigest()
+deployed = each_mode(two_pools("100000"))
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -112,8 +94,8 @@ async def test_a_body_above_the_limit_is_refused_and_the_connection_goes_on(
         told = await client.answer(waiting)
         answer = await client.ask([BODY], path=path)
 
-    assert (refused.status, refused.error["code"]) == (413, "request_too_large")
-    assert (told.status, told.error["code"]) == (413, "request_too_large")
+    assert refusal(refused) == (413, "request_too_large")
+    assert refusal(told) == (413, "request_too_large")
     assert arrived(answer, RENAMED)
 
 
@@ -123,7 +105,7 @@ async def test_a_method_without_a_body_goes_by_its_path_alone(deployed: Deployme
         refused = await client.ask([], method=method, headers=())
         routed = await client.ask([], method=method, path="/v1/same/x", headers=())
 
-    assert (refused.status, refused.error["code"]) == (400, "missing_model")
+    assert refusal(refused) == (400, "missing_model")
     assert arrived(routed, b"")
     assert routed.seen["method"] == method
 
@@ -134,7 +116,7 @@ async def test_errors_have_the_same_shape_as_over_http1(deployed: Deployment):
             await client.ask([body]) for body in (b"{", b"{}", b'{"model": "x"}', b'{"model": 1}')
         ]
 
-    assert [(answer.status, answer.error["code"]) for answer in answers] == [
+    assert [refusal(answer) for answer in answers] == [
         (400, "invalid_json"),
         (400, "missing_model"),
         (404, "model_not_found"),

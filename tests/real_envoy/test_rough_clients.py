@@ -16,19 +16,10 @@ from tests.support.rough import (
     roughed,
     uploads_at_once,
 )
+from tests.support.two_pools import two_pools
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
-REGISTRY = """\
-version: 1
-pools:
-  renamed: {endpoints: ["<echo>"], model: org/target}
-  same: {endpoints: ["<echo>"]}
-models:
-  m: {pool: renamed, paths: [/v1/renamed]}
-  same: {pool: same}
-extraction: {mode: <mode>}
-"""
 MB = 1_000_000
 COMPANION_MIB = 400
 """Far above what it needs, and far below what it would hold if it took all that comes."""
@@ -36,7 +27,9 @@ COMPANION_MIB = 400
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=MODES)
 async def rough(request, tmp_path_factory):
-    async with roughed(REGISTRY, request.param, tmp_path_factory.mktemp("deployment")) as running:
+    async with roughed(
+        two_pools(), request.param, tmp_path_factory.mktemp("deployment")
+    ) as running:
         yield running
 
 

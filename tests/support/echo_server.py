@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-MAX_BODY_BYTES = 128 * 1024 * 1024
+from tests.support.web_server import web_server
+
 TOLD_BYTES = 64 * 1024
 """Bodies up to this length are in the answer, a character per byte."""
 
@@ -54,14 +55,5 @@ def _headers(request: web.Request) -> dict[str, str]:
 async def echo_server(name: str) -> AsyncIterator[EchoServer]:
     """Run one server on a free port meanwhile."""
     server = EchoServer(name)
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.router.add_route("*", "/{path:.*}", server.answer)
-    runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        server.address = f"{host}:{port}"
+    async with web_server(server.answer) as server.address:
         yield server
-    finally:
-        await runner.cleanup()

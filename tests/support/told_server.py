@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
-MAX_BODY_BYTES = 64 * 1024 * 1024
+from tests.support.web_server import web_server
+
 WITHIN_S = 10.0
 EVENTS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 
@@ -85,14 +86,5 @@ class ToldServer:
 async def told_server() -> AsyncIterator[ToldServer]:
     """Run one server on a free port meanwhile."""
     server = ToldServer()
-    app = web.Application(client_max_size=MAX_BODY_BYTES)
-    app.router.add_route("*", "/{path:.*}", server.answer)
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        host, port = runner.addresses[0][:2]
-        server.address = f"{host}:{port}"
+    async with web_server(server.answer) as server.address:
         yield server
-    finally:
-        await runner.cleanup()

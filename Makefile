@@ -110,6 +110,11 @@ compose-test: $(INSTALLED) ## Build the image and run compose.yaml on a real Doc
 bench: $(INSTALLED) ## Measure, and write docs/benchmarks.md; ARGS=--quick only sees that it runs
 	$(BIN)/python -m tests.benchmarks --output docs/benchmarks.md $(ARGS)
 
+.PHONY: peers
+peers: ## Install the gateways that `make bench` compares with, each into an environment of its own
+	$(PYTHON) -m venv --clear build/peers/litellm
+	build/peers/litellm/bin/python -m pip install $(PIP_FLAGS) 'litellm[proxy]'
+
 ##@ Upkeep
 
 .PHONY: constraints

@@ -23,6 +23,7 @@ from tests.benchmarks import (
     request_path,
     streams,
 )
+from tests.benchmarks.peers import section as peers
 from tests.benchmarks.report import Report, Section, markdown
 
 BENCHMARKS: dict[str, Callable[..., Awaitable[Section]]] = {
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[..., Awaitable[Section]]] = {
     "extraction": extraction.run,
     "requests": request_path.run,
     "first-token": first_token.run,
+    "peers": peers.run,
 }
 COMMAND = "make bench"
 TRIED = Path(__file__).with_name("tried.md")

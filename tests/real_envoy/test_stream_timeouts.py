@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.answering import Answering, Told, answering, assert_whole, each_way
 from tests.support.http1_client import head, http1_client
-from tests.support.reading import PROTOCOLS, CutError, Reading
+from tests.support.reading import CutError, Reading
 from tests.support.told_server import Exchange
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]

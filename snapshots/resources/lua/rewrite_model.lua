@@ -2,16 +2,21 @@
 -- the body changes. The route's filter context says what to write:
 --   model  the new name, escaped as inside a JSON string
 --   keep   names to leave alone (LoRA adapters), each between line feeds
--- Without a context, and where the body names no model or is not well-formed, it passes as it came.
+-- Without a context, and where the body names no model, or too many, or is not well-formed, it
+-- passes as it came.
 
 -- Above what any extraction lets pass.
 local MAX_DEPTH = 100000
+-- Who names it more often wants to keep a thread of Envoy busy: each takes a string to be written.
+local MAX_NAMES = 1000
 
 -- First and last byte of each name in `text`, a body of a form if it has a boundary.
 local function spans_of_names(text, boundary)
   if boundary then return form_values(text, boundary) or {} end
   local spans = {}
-  for _, at in ipairs(model_values(text, MAX_DEPTH) or {}) do
+  local starts = model_values(text, MAX_DEPTH) or {}
+  if #starts > MAX_NAMES then return spans end
+  for _, at in ipairs(starts) do
     if byte(text, at) == QUOTE then spans[#spans + 1] = { at + 1, closing_quote(text, at) - 1 } end
   end
   return spans

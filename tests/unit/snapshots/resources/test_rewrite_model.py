@@ -251,3 +251,11 @@ def test_without_a_context_the_body_is_not_even_read():
 
 def test_a_request_without_a_body_passes():
     assert run(None, context_for("NEW")) == Outcome(was_read=True)
+
+
+@pytest.mark.parametrize(("names", "changes"), [(1000, True), (1001, False)])
+def test_a_body_that_names_its_model_too_often_passes_as_it_came(names, changes):
+    body = b"{%b}" % b",".join([b'"model":"small"'] * names)
+    renamed = body.replace(b"small", NAME.encode())
+
+    assert rewrite(body, NAME) == (renamed if changes else body)

@@ -6,10 +6,9 @@ import asyncio
 import time
 
 import aiohttp
-import grpc
 import pytest
 
-from tests.support.ext_proc_client import Companion
+from tests.support.ext_proc_client import client_of
 from tests.support.ext_proc_process import Ended, companion_process
 
 LLAMA = b'{"model": "llama"}'
@@ -22,11 +21,6 @@ LONG = "60s"
 @pytest.fixture
 def unix_address(tmp_path) -> str:
     return f"unix:{tmp_path}/s"
-
-
-def client_of(address: str) -> Companion:
-    alone = [("grpc.use_local_subchannel_pool", 1)]
-    return Companion(grpc.aio.insecure_channel(address, options=alone), address, asyncio.Event())
 
 
 async def not_ready(web_url: str) -> None:

@@ -10,10 +10,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
-import grpc
 import pytest
 
-from tests.support.ext_proc_client import Companion, whole_body
+from tests.support.ext_proc_client import client_of, whole_body
 from tests.support.ext_proc_process import (
     Ended,
     RunningCompanion,
@@ -30,12 +29,6 @@ TWO_WORKERS = ("--workers", 2, "--metrics-address", ANYWHERE)
 @pytest.fixture(params=["unix", "tcp"])
 def address(request, tmp_path) -> str:
     return f"unix:{tmp_path}/s" if request.param == "unix" else ANYWHERE
-
-
-def client_of(address: str) -> Companion:
-    """Return a client with a connection of its own."""
-    alone = [("grpc.use_local_subchannel_pool", 1)]
-    return Companion(grpc.aio.insecure_channel(address, options=alone), address, asyncio.Event())
 
 
 async def name_found_at(address: str) -> str:

@@ -87,6 +87,12 @@ class Companion:
         return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
 
+def client_of(address: str) -> Companion:
+    """Return a client, to be closed by its channel, with a connection that no other one uses."""
+    alone = [("grpc.use_local_subchannel_pool", 1)]
+    return Companion(grpc.aio.insecure_channel(address, options=alone), address, asyncio.Event())
+
+
 @asynccontextmanager
 async def companion(address: str = "127.0.0.1:0", **options: object) -> AsyncIterator[Companion]:
     """Run a companion on *address* during the block, and stop it in order afterwards."""

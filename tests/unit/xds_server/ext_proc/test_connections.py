@@ -11,7 +11,7 @@ import grpc
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.ext_proc_client import Companion, whole_body
+from tests.support.ext_proc_client import Companion, client_of, whole_body
 from xds_server.ext_proc import connections as module
 from xds_server.ext_proc.connections import Connections
 from xds_server.ext_proc.metrics import Metrics
@@ -50,10 +50,9 @@ async def serving(**limits: int) -> AsyncIterator[tuple[Connections, str]]:
 
 @asynccontextmanager
 async def client(address: str) -> AsyncIterator[Companion]:
-    async with grpc.aio.insecure_channel(
-        address, options=[("grpc.use_local_subchannel_pool", 1)]
-    ) as channel:
-        yield Companion(channel, address, asyncio.Event())
+    alone = client_of(address)
+    async with alone.channel:
+        yield alone
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from tests.benchmarks import (
     extraction,
     first_token,
     machine,
+    many_models,
     pushes,
     request_path,
     streams,
@@ -34,6 +35,9 @@ BENCHMARKS: dict[str, Callable[..., Awaitable[Section]]] = {
     "under-load": edits_under_load.run,
     "extraction": extraction.run,
     "requests": request_path.run,
+    "workers": workers.run,
+    "models": model_counts.run,
+    "models": many_models.run,
     "first-token": first_token.run,
     "peers": peers.run,
 }

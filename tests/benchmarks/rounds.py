@@ -14,6 +14,9 @@ from statistics import median, quantiles
 from tests.benchmarks.ways import Way
 from tests.support.fast_load import Job, Loader, Outcome
 
+DIFFERENT = 2000
+"""Requests that are prepared where there are several models, however few: as many for each way."""
+
 Rounds = Mapping[str, Sequence[Outcome]]
 """What came of each way, by round."""
 
@@ -48,7 +51,15 @@ async def compare(loader: Loader, shape: Shape, ways: Sequence[Way], rounds: int
 
 
 def _job(shape: Shape, way: Way) -> Job:
-    return Job(way.address, shape.connections, shape.seconds, shape.text_bytes, pids=list(way.pids))
+    return Job(
+        way.address,
+        shape.connections,
+        shape.seconds,
+        shape.text_bytes,
+        models=way.models,
+        different=DIFFERENT if len(way.models) > 1 else 1,
+        pids=list(way.pids),
+    )
 
 
 def middle_of(

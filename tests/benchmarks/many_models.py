@@ -41,8 +41,8 @@ async def run(*, quick: bool) -> Section:
         targets=list(_targets(came)),
         remarks=[
             "Finding the route takes as long with 10,000 models as with 2. Where requests are spread "
-            "evenly over thousands of models, Envoy finds fewer of their routes in the processor's "
-            "caches, which costs it about 10 µs a request.",
+            "evenly over thousands, Envoy finds fewer of the routes in the processor's caches, which "
+            "costs it about 10 µs a request.",
         ],
     )
 

@@ -23,6 +23,7 @@ from tests.benchmarks import (
     pushes,
     request_path,
     streams,
+    workers,
 )
 from tests.benchmarks.peers import section as peers
 from tests.benchmarks.report import Report, Section, markdown
@@ -36,7 +37,6 @@ BENCHMARKS: dict[str, Callable[..., Awaitable[Section]]] = {
     "extraction": extraction.run,
     "requests": request_path.run,
     "workers": workers.run,
-    "models": model_counts.run,
     "models": many_models.run,
     "first-token": first_token.run,
     "peers": peers.run,

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -146,7 +146,9 @@ class Stack:
 
 @asynccontextmanager
 async def running_stack(
-    text: Callable[[Upstreams], str], variant: Variant = "delta"
+    text: Callable[[Upstreams], str],
+    variant: Variant = "delta",
+    companion_arguments: Sequence[object] = (),
 ) -> AsyncIterator[Stack]:
     """Run all parts on the registry that *text* gives, until Envoy has taken all of it."""
     async with AsyncExitStack() as parts:
@@ -155,7 +157,9 @@ async def running_stack(
         upstreams = Upstreams(str(free_address()), a, b)
         plane = await parts.enter_async_context(control_plane(text(upstreams)))
         socket = UnixPath(str(folder / "ext-proc.sock"))
-        companion = await parts.enter_async_context(companion_process(f"unix:{socket.path}"))
+        companion = await parts.enter_async_context(
+            companion_process(f"unix:{socket.path}", *companion_arguments)
+        )
         host, _, port = plane.serving.xds_address.rpartition(":")
         bootstrap = Bootstrap(
             node_id="envoy-1",

@@ -25,8 +25,6 @@ class Way:
     pids: Sequence[int] = ()
     """Of the proxy and of the companion, as far as they are on the way."""
     models: Sequence[str] = ("probe",)
-    """What requests name, in an order of chance."""
-    models: Sequence[str] = ("probe",)
     """What requests ask for, by chance."""
 
 

@@ -40,9 +40,9 @@ async def run(*, quick: bool) -> Section:
         tables=[_table(came)],
         targets=list(_targets(came)),
         remarks=[
-            "Finding the route takes as long with 10,000 models as with 2. Where requests are spread "
-            "evenly over thousands, Envoy finds fewer of the routes in the processor's caches, which "
-            "costs it about 10 µs a request.",
+            "Finding the route takes as long with 10,000 models as with 2. Where requests are "
+            "spread evenly over thousands, Envoy finds fewer of the routes in the processor's "
+            "caches, which costs it about 10 µs a request.",
         ],
     )
 

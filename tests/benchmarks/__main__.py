@@ -20,6 +20,7 @@ from tests.benchmarks import (
     first_token,
     machine,
     many_models,
+    memory,
     pushes,
     request_path,
     streams,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[..., Awaitable[Section]]] = {
     "requests": request_path.run,
     "workers": workers.run,
     "models": many_models.run,
+    "memory": memory.run,
     "first-token": first_token.run,
     "peers": peers.run,
 }

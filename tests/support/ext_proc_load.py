@@ -14,7 +14,8 @@ import select
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 
 import hpack
@@ -142,10 +143,18 @@ class _Connection:
 def load(address: str, *, calls: int, body_bytes: int, connections: int, at_once: int) -> Calls:
     """Make about *calls* calls, *at_once* on each of *connections*, to the socket *address*."""
     groups = max(1, calls // (connections * at_once))
-    opened = []
-    for _ in range(connections):
-        prepared = list(_groups(groups, at_once, body_bytes))
-        opened.append(_Connection(address, prepared, at_once))
+    with ExitStack() as sockets:
+        opened = []
+        for _ in range(connections):
+            prepared = list(_groups(groups, at_once, body_bytes))
+            opened.append(_Connection(address, prepared, at_once))
+            sockets.enter_context(opened[-1].socket)
+        elapsed_s, own_s = _made(opened)
+    return Calls(groups * connections * at_once, elapsed_s, own_s)
+
+
+def _made(opened: Sequence[_Connection]) -> tuple[float, float]:
+    """Make all calls; return how long that took, and how long on the processor."""
     by_number = {connection.socket.fileno(): connection for connection in opened}
     poll = select.epoll()
     for number in by_number:
@@ -160,11 +169,7 @@ def load(address: str, *, calls: int, body_bytes: int, connections: int, at_once
             connection = by_number[number]
             if connection.read() and not connection.next_group():
                 busy -= 1
-    elapsed_s = time.perf_counter() - started_s
-    own_s = time.process_time() - own_s
-    for connection in opened:
-        connection.socket.close()
-    return Calls(groups * connections * at_once, elapsed_s, own_s)
+    return time.perf_counter() - started_s, time.process_time() - own_s
 
 
 def _groups(count: int, at_once: int, body_bytes: int) -> Iterator[_Group]:

@@ -13,6 +13,11 @@ def resident_mib(pid: int) -> float:
     return own + sum(resident_mib(child) for child in children(pid))
 
 
+def highest_mib(pid: int) -> float:
+    """Return the most resident memory that the process *pid* ever had, in MiB."""
+    return _status(pid, "VmHWM") / KIB_PER_MIB
+
+
 def children(pid: int) -> list[int]:
     """Return the ids of the processes that *pid* has started from its first thread."""
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -97,9 +97,10 @@ def _virtual_host(
 
 
 def _action(route: ir.Route, response_headers: bool) -> route_v3.RouteAction:
+    mixed = not all(target.rewrite_to for target in route.targets)
     return route_v3.RouteAction(
         weighted_clusters=route_v3.WeightedCluster(
-            clusters=[_share(target, response_headers) for target in route.targets]
+            clusters=[_share(target, response_headers, mixed) for target in route.targets]
         ),
         timeout=seconds(route.timeout_s),
         idle_timeout=seconds(route.idle_timeout_s),
@@ -110,22 +111,25 @@ def _action(route: ir.Route, response_headers: bool) -> route_v3.RouteAction:
 def _share(
     target: ir.Target,
     response_headers: bool,
+    mixed: bool,
 ) -> route_v3.WeightedClusterClusterWeight:
     named = [set_header(names.POOL_HEADER, literal(target.pool))] if response_headers else []
     return route_v3.WeightedClusterClusterWeight(
         name=names.cluster_name(target.pool),
         weight=target.weight,
         response_headers_to_add=named,
-        typed_per_filter_config=_rewrite(target),
+        typed_per_filter_config=_rewrite(target, mixed),
     )
 
 
-def _rewrite(target: ir.Target) -> dict[str, Any]:
+def _rewrite(target: ir.Target, mixed: bool) -> dict[str, Any]:
     if not target.rewrite_to:
         return {}
     context = {"model": _json_escaped(target.rewrite_to)}
     if target.keep:
         context["keep"] = "".join(f"\n{name}" for name in target.keep) + "\n"
+    if mixed:
+        context["mixed"] = "true"
     return {names.REWRITE_FILTER: pack(lua_v3.LuaPerRoute(filter_context=struct(context)))}
 
 

@@ -6,7 +6,6 @@ import hashlib
 import pytest
 
 from tests.support.deployment import Deployment, deployment
-from xds_server.demo.stack import free_address
 
 pytestmark = pytest.mark.envoy
 
@@ -14,7 +13,7 @@ REGISTRY = """\
 version: 1
 pools:
   dead: {endpoints: [DEAD], model: org/a-much-longer-name-than-the-other, health_check: false}
-  alive: {endpoints: ["<alive>"], model: org/alive, health_check: false}
+  alive: {endpoints: ["<alive>"], NAME, health_check: false}
 models:
   m: {split: {dead: 1, alive: 1}, paths: [/v1/split]}
 extraction: {mode: native}
@@ -23,16 +22,26 @@ DEAD_SERVERS = 12
 """Each is tried a few times before it is taken out."""
 
 
-@pytest.mark.parametrize("path", ["/v1/completions", "/v1/split/completions"])
 @pytest.mark.parametrize("size", [10, 8_000_000])
-async def test_the_body_names_what_the_last_pool_expects(tmp_path, path, size):
-    dead = ", ".join(f'"{free_address()}"' for _ in range(DEAD_SERVERS))
-    before = b'{"prompt":"%b","model":"m"}' % (b"x" * size)
-    after = before.replace(b'"m"', b'"org/alive"')
-    async with deployment(REGISTRY.replace("DEAD", dead), ("alive",), tmp_path) as deployed:
+@pytest.mark.parametrize(
+    ("path", "alive", "name", "seen"),
+    [
+        ("", "model: org/alive", b"m", b"org/alive"),
+        ("/split", "model: org/alive", b"m", b"org/alive"),
+        ("", "adapters: [lora]", b"m", b"m"),  # takes every body as it came
+        ("/split", "adapters: [lora]", b"m", b"m"),
+        ("/split", "model: org/alive, adapters: [lora]", b"lora", b"lora"),  # takes this one so
+    ],
+)
+async def test_the_body_names_what_the_last_pool_expects(tmp_path, size, path, alive, name, seen):
+    dead = ", ".join(f'"127.0.0.1:{port}"' for port in range(1, 1 + DEAD_SERVERS))
+    before = b'{"prompt":"%b","model":"%b"}' % (b"x" * size, name)
+    after = before.replace(b'"%b"' % name, b'"%b"' % seen)
+    registry = REGISTRY.replace("DEAD", dead).replace("NAME", alive)
+    async with deployment(registry, ("alive",), tmp_path) as deployed:
         async with asyncio.timeout(60):
             while not await moved_to_the_other_pool(deployed):
-                answer = await deployed.post(path, before)
+                answer = await deployed.post(f"/v1{path}/completions", before)
                 if answer.status == 503:
                     continue  # each of its tries was at a dead server
 

@@ -2,6 +2,7 @@
 -- the body changes. The route's filter context says what to write:
 --   model  the new name, escaped as inside a JSON string
 --   keep   names to leave alone (LoRA adapters), each between line feeds
+--   mixed  set where the request may be tried again on a pool that takes the body as it came
 -- Without a context, and where the body names no model, or too many, or is not well-formed, it
 -- passes as it came.
 
@@ -47,12 +48,17 @@ function envoy_on_request(handle)
   local name = context and context:get("model")
   if not name then return end
   -- Now, as neither context nor headers are there any more once the body was waited for.
-  local keep = context:get("keep") or ""
+  local keep, mixed = context:get("keep") or "", context:get("mixed")
   local boundary = form_boundary(handle:headers():get("content-type"))
   local body = handle:body()
   if not body then return end
-  local text = rewritten(body:getBytes(0, body:length()), boundary, name, keep)
-  if not text then return end
-  local length = body:setBytes(text)
-  handle:headers():replace("content-length", tostring(length))
+  local length = body:length()
+  local text = rewritten(body:getBytes(0, length), boundary, name, keep)
+  if text then length = body:setBytes(text) end
+  -- The next try has the client's body again, but the headers that this one leaves.
+  if not mixed then
+    handle:headers():replace("content-length", tostring(length))
+  elseif text then
+    handle:headers():remove("content-length")
+  end
 end

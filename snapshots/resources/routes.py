@@ -55,6 +55,11 @@ def build_model_routes(
     )
     virtual_host = _virtual_host(extraction, [everything], response_headers=response_headers)
     virtual_host.request_headers_to_add = [_base_model(route)]
+    if extraction.mode == "ext_proc" and extraction.on_failure == "native":
+        # The companion has named the model: Envoy need not start the script to learn that.
+        virtual_host.typed_per_filter_config = {
+            names.NATIVE_FILTER: pack(lua_v3.LuaPerRoute(disabled=True))
+        }
     return route_v3.RouteConfiguration(
         name=names.route_name(route.name), virtual_hosts=[virtual_host]
     )

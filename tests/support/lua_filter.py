@@ -32,7 +32,9 @@ function run(bytes, headers, context)
     local before = waited
     local function get(_, name) return headers[name] end
     local function replace(_, name, value) changed[name] = value end
-    return lent({get = get, replace = replace}, function() return waited ~= before end)
+    local function remove(_, name) changed[name] = false end
+    local methods = {get = get, replace = replace, remove = remove}
+    return lent(methods, function() return waited ~= before end)
   end
   function handle:body()
     waited = true
@@ -60,8 +62,8 @@ class Outcome:
 
     body: bytes | None = None
     """The new body; None: as it was."""
-    headers: Mapping[str, bytes] = field(default_factory=dict)
-    """Those that were set."""
+    headers: Mapping[str, bytes | None] = field(default_factory=dict)
+    """Those that were set, or removed (None)."""
     was_read: bool = False
     """Whether the body was waited for."""
     chosen_anew: bool = False
@@ -90,7 +92,7 @@ class LuaFilter:
         )
         return Outcome(
             body=new_body,
-            headers={name.decode(): value for name, value in changed.items()},
+            headers={name.decode(): value or None for name, value in changed.items()},
             was_read=was_read,
             chosen_anew=bool(anew),
             answer=answer and (_text(answer[1]), answer[2]),

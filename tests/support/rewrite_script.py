@@ -31,21 +31,21 @@ def rewrite(
 ) -> bytes:
     """Return *body* as the script leaves it for a pool that expects *name*."""
     outcome = run(body, context_for(name, keep), content_type)
-    if outcome.body is None:
-        assert not outcome.headers
-        return body
-    assert outcome.headers == {"content-length": str(len(outcome.body)).encode()}
-    return outcome.body
+    after = body if outcome.body is None else outcome.body
+    assert outcome.headers == {"content-length": str(len(after)).encode()}
+    return after
 
 
-def context_for(name: str, keep: tuple[str, ...] = ()) -> dict[str, str]:
+def context_for(
+    name: str, keep: tuple[str, ...] = (), other: tuple[ir.Target, ...] = ()
+) -> dict[str, str]:
     """Return the filter context of a route to a pool that expects *name*, as it is generated."""
-    target = ir.Target("p", 1, name, keep)
+    targets = (ir.Target("p", 1, name, keep), *other)
     extraction = ir.Extraction("native", "native", 1)
-    route = ir.Route("m", "m", (target,), 0.0, 0.0, ())
+    route = ir.Route("m", "m", targets, 0.0, 0.0, ())
     generated = build_model_routes(route, extraction, response_headers=False)
     read = RouteConfiguration.FromString(bytes(generated))
-    [share] = read.virtual_hosts[0].routes[0].route.weighted_clusters.clusters
+    share = read.virtual_hosts[0].routes[0].route.weighted_clusters.clusters[0]
     per_route = LuaPerRoute()
     share.typed_per_filter_config[names.REWRITE_FILTER].Unpack(per_route)
     return dict(per_route.filter_context.items())

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from snapshots.ir import model as ir
 from tests.support.corpus import CASES, Case
 from tests.support.extraction_script import extract
 from tests.support.json_texts import (
@@ -247,6 +248,16 @@ def test_a_deep_and_a_long_body_are_read_to_the_end():
 def test_without_a_context_the_body_is_not_even_read():
     assert run(b'{"model":"small"}', None) == Outcome()
     assert run(b'{"model":"small"}', {}) == Outcome()
+
+
+def test_where_a_retry_may_take_the_body_as_it_came_no_length_is_told():
+    context = context_for("NEW", other=(ir.Target("as-it-came", 1, "", ()),))
+
+    rewritten = run(b'{"model":"small"}', context)
+    unchanged = run(b'{"model":"NEW"}', context)
+
+    assert (rewritten.body, rewritten.headers) == (b'{"model":"NEW"}', {"content-length": None})
+    assert (unchanged.body, unchanged.headers) == (None, {})
 
 
 def test_a_request_without_a_body_passes():

@@ -14,7 +14,8 @@ from snapshots.resources.clusters import build_cluster, build_no_model_cluster
 from snapshots.resources.encode import encode
 from snapshots.resources.endpoints import build_load_assignment
 from snapshots.resources.listeners import build_listener
-from snapshots.resources.routes import build_model_routes, build_no_model_routes, build_scope
+from snapshots.resources.no_model_routes import build_no_model_routes
+from snapshots.resources.routes import build_model_routes, build_scope
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot, TypeSnapshot
 from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE
 

@@ -12,8 +12,9 @@ from snapshots.explain import Request, explain
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.ir.translate import translate
+from snapshots.resources.no_model_routes import build_no_model_routes
 from snapshots.resources.parts import literal
-from snapshots.resources.routes import build_model_routes, build_no_model_routes
+from snapshots.resources.routes import build_model_routes
 from tests.support.registries import NAMES, PATHS, registry_of
 
 EXTRACTION = ir.Extraction("native", "native", 1024)

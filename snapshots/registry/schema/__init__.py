@@ -1,0 +1,21 @@
+"""What may stand in a registry file: format 1, as frozen pydantic models.
+
+The descriptions are read by people: they become the JSON Schema that editors show. Whether the
+names of a file fit together is not decided here but in `snapshots.registry.references`.
+"""
+
+from snapshots.registry.schema.file import Registry
+from snapshots.registry.schema.gateways import Extraction, Gateway
+from snapshots.registry.schema.models import MAX_SPLIT_WEIGHT, ServedModel
+from snapshots.registry.schema.pools import Endpoint, HealthCheck, Pool
+
+__all__ = [
+    "MAX_SPLIT_WEIGHT",
+    "Endpoint",
+    "Extraction",
+    "Gateway",
+    "HealthCheck",
+    "Pool",
+    "Registry",
+    "ServedModel",
+]

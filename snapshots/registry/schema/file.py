@@ -1,0 +1,33 @@
+"""A whole registry file."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from snapshots.registry.fields import CheckedVersion, Name
+from snapshots.registry.schema.gateways import Extraction, Gateway
+from snapshots.registry.schema.models import ServedModel
+from snapshots.registry.schema.part import RegistryPart
+from snapshots.registry.schema.pools import Pool
+
+
+class Registry(RegistryPart):
+    """A registry file: which servers there are, and which model names lead to them."""
+
+    version: Annotated[Literal[1], CheckedVersion] = Field(
+        description="Format of this file; there is only 1."
+    )
+    gateways: dict[Name, Gateway] = Field(
+        default={"default": Gateway()},
+        min_length=1,
+        description="By name, what the groups of Envoys listen on.",
+    )
+    pools: dict[Name, Pool] = Field(default={}, description="By name, the groups of servers.")
+    models: dict[Name, ServedModel] = Field(
+        default={}, description="By name, the models that clients can ask for."
+    )
+    extraction: Extraction = Field(
+        default=Extraction(), description="How the model name is read from a request's body."
+    )

@@ -1,0 +1,65 @@
+"""What may stand in an entry of `gateways`, and in `extraction`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from snapshots.registry.addresses import Address
+from snapshots.registry.fields import ListenAddress, Name, Size, Switch, literal_or
+from snapshots.registry.schema.part import RegistryPart
+
+
+class Gateway(RegistryPart):
+    """What one group of Envoys listens on, and which models it exposes."""
+
+    listen: ListenAddress = Field(
+        default=Address("0.0.0.0", 10000),  # noqa: S104 - a proxy is there to be reached
+        description="Address on which these Envoys accept requests: an IP address and a port.",
+        examples=["0.0.0.0:10000", "[::]:10000"],
+    )
+    node_cluster: Name = Field(
+        default="*",
+        description=(
+            "Which Envoys get this gateway: those with this `node.cluster`, "
+            "or `*` for every Envoy that no other gateway names."
+        ),
+        examples=["*", "edge"],
+    )
+    models: Annotated[Literal["*"] | tuple[str, ...], literal_or("*", tuple[Name, ...])] = Field(
+        default="*",
+        description="The models that these Envoys expose: `*` for all, or a list of model names.",
+        examples=["*", ["llama-3-2-1b"]],
+    )
+    response_headers: Switch = Field(
+        default=True,
+        description=(
+            "Whether answers carry `x-gateway-pool` and `x-gateway-endpoint`, "
+            "which tell what server answered."
+        ),
+    )
+
+
+class Extraction(RegistryPart):
+    """How the model name is read from the body of a request."""
+
+    mode: Literal["ext_proc", "native"] = Field(
+        default="ext_proc",
+        description=(
+            "`ext_proc`: the companion beside each Envoy reads it. "
+            "`native`: a script inside Envoy does."
+        ),
+    )
+    on_failure: Literal["native", "reject"] = Field(
+        default="native",
+        description=(
+            "While the companion is down: `native` lets Envoy read the name, `reject` answers 503."
+        ),
+    )
+    max_body: Size = Field(
+        default=16 * 2**20,
+        description="Largest request body; a larger one is answered with 413.",
+        examples=["16MiB", 1048576],
+        json_schema_extra={"default": "16MiB"},
+    )

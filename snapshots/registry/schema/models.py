@@ -1,0 +1,64 @@
+"""What may stand in an entry of `models`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field
+
+from snapshots.registry.fields import Duration, Name, PathPrefix, WholeNumber
+from snapshots.registry.schema.part import RegistryPart
+
+MAX_SPLIT_WEIGHT: Final = 2**32 - 1
+"""Of one pool and of all pools of a split: Envoy adds them up in 32 bits."""
+
+SplitWeight = Annotated[WholeNumber, Field(ge=0, le=MAX_SPLIT_WEIGHT)]
+
+
+class ServedModel(RegistryPart):
+    """A name that clients write in `model`, and the servers that answer to it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["pool"]}, {"required": ["split"]}]}
+    )
+
+    pool: Name | None = Field(
+        default=None,
+        description="The pool that answers. Either this or `split` is needed.",
+        examples=["llama-1b"],
+    )
+    split: dict[Name, SplitWeight] | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "Several pools and the weight of each: whole numbers, 0 allowed, not all of them 0. "
+            "Either this or `pool` is needed."
+        ),
+        examples=[{"llama-1b": 70, "llama-3b": 30}],
+    )
+    aliases: tuple[Name, ...] = Field(
+        default=(),
+        description="Further names for the same model.",
+        examples=[["small"]],
+    )
+    paths: tuple[PathPrefix, ...] = Field(
+        default=(),
+        description=(
+            "Path prefixes that select this model whatever the body says. The prefix is cut, "
+            "but for a leading API version: `/v1/1b/chat/completions` arrives as "
+            "`/v1/chat/completions`."
+        ),
+        examples=[["/v1/1b"]],
+    )
+    timeout: Duration = Field(
+        default=timedelta(seconds=300),
+        description=(
+            "Time from the last byte of a request to the last byte of its answer; "
+            "`0s` for no limit."
+        ),
+    )
+    idle_timeout: Duration = Field(
+        default=timedelta(seconds=300),
+        description="Longest pause between two pieces of an answer; `0s` for no limit.",
+    )

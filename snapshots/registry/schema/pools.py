@@ -1,0 +1,104 @@
+"""What may stand in an entry of `pools`."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Final, Literal
+
+from pydantic import BeforeValidator, Field
+
+from snapshots.registry.addresses import Address
+from snapshots.registry.fields import (
+    AddressText,
+    EndpointAddress,
+    Name,
+    PositiveDuration,
+    RequestPath,
+    WholeNumber,
+    Zone,
+    literal_or,
+)
+from snapshots.registry.schema.part import RegistryPart
+
+MAX_ENDPOINT_WEIGHT: Final = 65535
+
+
+class Endpoint(RegistryPart):
+    """One server of a pool; `host:port` alone is enough."""
+
+    address: EndpointAddress = Field(
+        description="Where the server listens: an IP address or a DNS name, and a port.",
+        examples=["10.0.0.1:8000", "vllm-1.internal:8000"],
+    )
+    weight: WholeNumber = Field(
+        default=1,
+        ge=1,
+        le=MAX_ENDPOINT_WEIGHT,
+        description="Share of the pool's requests, relative to its other servers.",
+    )
+    zone: Zone = Field(
+        default="",
+        description="Where the server stands: the zone of its locality in Envoy.",
+        examples=["a"],
+    )
+
+
+def _from_short_form(value: object) -> object:
+    return {"address": value} if isinstance(value, str | Address) else value
+
+
+EndpointEntry = Annotated[
+    Endpoint, BeforeValidator(_from_short_form, json_schema_input_type=AddressText | Endpoint)
+]
+
+
+class HealthCheck(RegistryPart):
+    """How Envoy finds out whether a server of a pool can take requests."""
+
+    path: RequestPath = Field(
+        default="/health", description="Path that answers 200 while the server is healthy."
+    )
+    interval: PositiveDuration = Field(
+        default=timedelta(seconds=15), description="Time between two checks of a server."
+    )
+    timeout: PositiveDuration = Field(
+        default=timedelta(seconds=15), description="Time after which a check has failed."
+    )
+
+
+class Pool(RegistryPart):
+    """A group of interchangeable servers of one model."""
+
+    endpoints: tuple[EndpointEntry, ...] = Field(
+        description=(
+            "The servers: `host:port`, or a mapping with `address`, `weight` and `zone`. "
+            "May be empty while no model sends requests here."
+        ),
+        examples=[["10.0.0.1:8000", "10.0.0.2:8000"]],
+    )
+    model: Name | None = Field(
+        default=None,
+        description=(
+            "The model name that these servers expect: `model` in the body is rewritten to it. "
+            "Without it the body stays as the client sent it."
+        ),
+        examples=["meta-llama/Llama-3.2-1B-Instruct"],
+    )
+    adapters: tuple[Name, ...] = Field(
+        default=(),
+        description=(
+            "LoRA adapters that these servers also answer to; each can be requested as a model."
+        ),
+        examples=[["food-review", "sql-lora"]],
+    )
+    health_check: Annotated[HealthCheck | Literal[False], literal_or(False, HealthCheck)] = Field(
+        default=HealthCheck(),
+        description="Active health check of each server, or `false` for none.",
+        examples=[{"path": "/health", "interval": "15s", "timeout": "15s"}, False],
+    )
+    load_balancing: Literal["least_request", "round_robin", "random", "maglev", "ring_hash"] = (
+        Field(
+            default="least_request",
+            description="How Envoy picks one of the pool's healthy servers for a request.",
+        )
+    )

@@ -1,0 +1,159 @@
+"""The routes of requests whose model is not known, or not needed.
+
+Source: "HTTP route components (proto)" of Envoy's API reference.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+from envoy_data_plane.envoy.config.core import v3 as core_v3
+from envoy_data_plane.envoy.config.route import v3 as route_v3
+from envoy_data_plane.envoy.extensions.filters.http.buffer import v3 as buffer_v3
+from envoy_data_plane.envoy.type import v3 as type_v3
+from envoy_data_plane.envoy.type.matcher import v3 as matcher_v3
+from envoy_data_plane.google.protobuf import Any
+
+from snapshots.ir import model as ir
+from snapshots.ir import names
+from snapshots.ir.refusals import REFUSALS, error_object
+from snapshots.resources.encode import pack
+from snapshots.resources.http_filters import build_buffer
+from snapshots.resources.model_list import build_model_list
+from snapshots.resources.parts import literal, set_header
+from snapshots.resources.route_parts import base_model_header, build_action, build_virtual_host
+
+ENVOY_DIRECT_RESPONSE_LIMIT = 4096
+"""Bytes of a direct response that Envoy allows unless the RouteConfiguration says more."""
+MAX_INT64 = 2**63 - 1
+METHODS_WITH_BODY = "POST|PUT|PATCH"
+
+
+def build_no_model_routes(gateway: ir.Gateway) -> route_v3.RouteConfiguration:
+    """Return the routes of requests whose model is not known, or not needed."""
+    model_list = build_model_list(gateway)
+    routes = [
+        _too_large_route(gateway.extraction),
+        _model_list_route(model_list),
+        _unsupported_encoding_route(),
+        *(_path_route(path_route, gateway) for path_route in gateway.path_routes),
+        _upload_route(),
+        _nothing_to_route_by(),
+    ]
+    virtual_host = build_virtual_host(
+        gateway.extraction, routes, response_headers=gateway.response_headers
+    )
+    return route_v3.RouteConfiguration(
+        name=names.NO_MODEL_ROUTES,
+        virtual_hosts=[virtual_host],
+        max_direct_response_body_size_bytes=max(ENVOY_DIRECT_RESPONSE_LIMIT, len(model_list)),
+    )
+
+
+def _path_route(path_route: ir.PathRoute, gateway: ir.Gateway) -> route_v3.Route:
+    """Return the route that *path_route* selects; the body is not looked at."""
+    action = build_action(path_route.route, gateway.response_headers)
+    action.regex_rewrite = matcher_v3.RegexMatchAndSubstitute(
+        pattern=matcher_v3.RegexMatcher(regex=f"^{re.escape(path_route.prefix)}/*"),
+        substitution=f"{path_route.replacement}/",
+    )
+    return route_v3.Route(
+        match=route_v3.RouteMatch(path_separated_prefix=path_route.prefix),
+        route=action,
+        request_headers_to_add=[
+            set_header(names.MODEL_HEADER, literal(path_route.route.name)),
+            base_model_header(path_route.route),
+        ],
+        typed_per_filter_config={
+            **_without_extraction(),
+            names.BUFFER_FILTER: pack(
+                buffer_v3.BufferPerRoute(buffer=build_buffer(gateway.extraction))
+            ),
+        },
+    )
+
+
+def _model_list_route(model_list: str) -> route_v3.Route:
+    return route_v3.Route(
+        match=route_v3.RouteMatch(path="/v1/models", headers=[_method("GET|HEAD")]),
+        direct_response=_direct_response(200, model_list),
+        response_headers_to_add=[set_header("content-type", "application/json")],
+        typed_per_filter_config=_without_extraction(),
+    )
+
+
+def _too_large_route(extraction: ir.Extraction) -> route_v3.Route:
+    """Return what a request matches that says itself that its body is too large.
+
+    Envoy's own limit is a little higher, as a body may grow when it is renamed.
+    """
+    above = type_v3.Int64Range(start=extraction.max_body_bytes + 1, end=MAX_INT64)
+    length = route_v3.HeaderMatcher(name="content-length", range_match=above)
+    return route_v3.Route(
+        match=route_v3.RouteMatch(prefix="/", headers=[length]),
+        direct_response=route_v3.DirectResponseAction(status=413),  # the local replies word it
+        typed_per_filter_config=_without_extraction(),
+    )
+
+
+def _unsupported_encoding_route() -> route_v3.Route:
+    """Return what a request matches whose body neither extraction nor rewrite could read."""
+    supported = matcher_v3.StringMatcher(
+        safe_regex=matcher_v3.RegexMatcher(regex="(?i)gzip|identity|")
+    )
+    name = "content-encoding"
+    headers = [
+        route_v3.HeaderMatcher(name=name, present_match=True),
+        route_v3.HeaderMatcher(name=name, string_match=supported, invert_match=True),
+    ]
+    error = error_object("unsupported_content_encoding", "unknown to this gateway")
+    return _refusing_route(headers, REFUSALS["unsupported_content_encoding"].status, error)
+
+
+def _upload_route() -> route_v3.Route:
+    """Return what a request with a body matches first.
+
+    A real route, as Envoy applies `request_body_buffer_limit` to no other. The extraction then
+    names the model, and the request is matched again within the model's own scope.
+    """
+    return route_v3.Route(
+        match=route_v3.RouteMatch(prefix="/", headers=[_method(METHODS_WITH_BODY)]),
+        route=route_v3.RouteAction(cluster=names.NO_MODEL_CLUSTER),
+    )
+
+
+def _nothing_to_route_by() -> route_v3.Route:
+    error = error_object(
+        "missing_model", "this method has no body that could name one, and no path route matches"
+    )
+    return _refusing_route([], REFUSALS["missing_model"].status, error)
+
+
+def _refusing_route(
+    headers: list[route_v3.HeaderMatcher], status: int, error: object
+) -> route_v3.Route:
+    """Return the route that answers every request with these *headers* by *error*."""
+    return route_v3.Route(
+        match=route_v3.RouteMatch(prefix="/", headers=headers),
+        direct_response=_direct_response(status, json.dumps(error)),
+        response_headers_to_add=[set_header("content-type", "application/json")],
+        typed_per_filter_config=_without_extraction(),
+    )
+
+
+def _direct_response(status: int, body: str) -> route_v3.DirectResponseAction:
+    return route_v3.DirectResponseAction(status=status, body=core_v3.DataSource(inline_string=body))
+
+
+def _method(regex: str) -> route_v3.HeaderMatcher:
+    return route_v3.HeaderMatcher(
+        name=":method",
+        string_match=matcher_v3.StringMatcher(safe_regex=matcher_v3.RegexMatcher(regex=regex)),
+    )
+
+
+def _without_extraction() -> dict[str, Any]:
+    disabled = pack(route_v3.FilterConfig(disabled=True))
+    naming = (names.EXT_PROC_FILTER, names.SECOND_EXT_PROC_FILTER, names.NATIVE_FILTER)
+    return dict.fromkeys(naming, disabled)

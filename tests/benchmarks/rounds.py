@@ -59,6 +59,7 @@ def _job(shape: Shape, way: Way) -> Job:
         models=way.models,
         different=DIFFERENT if len(way.models) > 1 else 1,
         pids=list(way.pids),
+        headers=way.headers,
     )
 
 

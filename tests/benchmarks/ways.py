@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +26,8 @@ class Way:
     """Of the proxy and of the companion, as far as they are on the way."""
     models: Sequence[str] = ("probe",)
     """What requests ask for, by chance."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What requests carry besides."""
 
 
 @asynccontextmanager

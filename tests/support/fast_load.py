@@ -14,7 +14,7 @@ import select
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from math import ceil
@@ -47,6 +47,8 @@ class Job:
     """Sent as well, after one request on each connection, and not counted."""
     pids: Sequence[int] = ()
     """Processes whose time on a processor is wanted."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Besides those of every request."""
 
 
 @dataclass(slots=True)
@@ -72,17 +74,18 @@ class Outcome:
 def prepared(job: Job) -> list[bytes]:
     """Return the requests of *job*; their order is the same each time."""
     chance = random.Random(SEED)
-    return [_request(chance.choice(job.models), job.text_bytes) for _ in range(job.different)]
+    return [_request(job, chance.choice(job.models)) for _ in range(job.different)]
 
 
-def _request(model: str, text_bytes: int) -> bytes:
-    message = {"role": "user", "content": "x" * text_bytes}
+def _request(job: Job, model: str) -> bytes:
+    message = {"role": "user", "content": "x" * job.text_bytes}
     body = json.dumps({"model": model, "messages": [message], "stream": False}).encode()
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: bench\r\nx-model: {model}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(body)}\r\n"
     )
-    return head.encode() + body
+    more = "".join(f"{name}: {value}\r\n" for name, value in job.headers.items())
+    return f"{head}{more}\r\n".encode() + body
 
 
 class TooManyFailuresError(Exception):

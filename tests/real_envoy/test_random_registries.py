@@ -89,6 +89,8 @@ async def accepted(deployed: Deployment, text: str) -> None:
             # An ACK comes before the last worker of Envoy has a changed listener.
             while await unsettled(deployed):  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.005)
+            # The companion stands still, like this loop, while an example is drawn.
+            await deployed.companions_used(1)
     except TimeoutError:
         raise AssertionError(f"not converged: {await deployed.status()}") from None
     rejected = await deployed.stats(r"\.update_rejected$")

@@ -80,7 +80,7 @@ class Wire:
         self.encoder = hpack.Encoder()
         self._decoder = hpack.Decoder()
         self._next_id = -1
-        self.budget = budget or Budget(self.limits.buffered_bytes)
+        self.budget = budget or Budget(self.limits.buffered_bytes, self.limits.first_bytes)
         self.connection = Connection(
             self.service, self.limits, self.budget, lambda: self.now_s, self._on_unasked
         )

@@ -30,7 +30,8 @@ class Connections:
         """What `Health/Check` says."""
         self._metrics = metrics
         self._limits = limits
-        self._budget = Budget(max(limits.buffered_bytes, limits.max_message_bytes))
+        room = max(limits.buffered_bytes, limits.max_message_bytes)
+        self._budget = Budget(room, limits.first_bytes)
         self._open: set[_Protocol] = set()
         self._changed = asyncio.Event()
         self._draining = False
@@ -106,6 +107,9 @@ class Connections:
     def _end_stalled(self) -> None:
         self._watch = None
         self._budget.end_stalled()
+        if self._budget.refused:
+            log.warning("ext_proc.calls.crowded_out", calls=self._budget.refused)
+            self._budget.refused = 0
         if self._open:
             self._look_for_stalled()
 

@@ -1,6 +1,7 @@
 """Who may send a long message now: room that all connections of a process share, first come first.
 
-HTTP/2's flow control does the rest: what was not claimed here cannot arrive.
+HTTP/2's flow control does the rest: what was not claimed here cannot arrive. The first part of a
+message needs no claim; of these parts there may be so much, and no more.
 """
 
 from __future__ import annotations
@@ -30,11 +31,16 @@ class Claim:
 
 
 class Budget:
-    """The room of one process, in bytes."""
+    """The room of one process, in bytes: *size* to claim, and *most_held* for first parts."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, most_held: int) -> None:
         self.size = size
         self.free = size
+        self.held = 0
+        """What first parts take."""
+        self.refused = 0
+        """How often there was no room for one."""
+        self._most_held = most_held
         self._waiting: dict[Claim, None] = {}  # a queue that can be left from its middle
         self._granted: set[Claim] = set()
 
@@ -42,6 +48,21 @@ class Budget:
     def waiting(self) -> int:
         """How many claims wait."""
         return len(self._waiting)
+
+    def hold(self, size: int) -> bool:
+        """Take *size* for a first part, or more of one; False if that is more than there is.
+
+        It counts even so, until it is released.
+        """
+        self.held += size
+        if self.held <= self._most_held:
+            return True
+        self.refused += 1
+        return False
+
+    def release(self, size: int) -> None:
+        """Take back *size* of first parts."""
+        self.held -= size
 
     def enter(self, claim: Claim) -> None:
         """Grant *claim*, now or as soon as those before it got theirs and there is room."""

@@ -8,10 +8,9 @@ from typing import Final
 
 import structlog
 
-from xds_server.ext_proc.wire.budget import Budget, Claim
+from xds_server.ext_proc.wire.budget import Budget
 from xds_server.ext_proc.wire.frames import (
     DEFAULT_WINDOW,
-    MAX_WINDOW,
     ErrorCode,
     Flag,
     ViolationError,
@@ -136,13 +135,8 @@ class Calls:
 
     def on_initial_window(self, size: int) -> None:
         """Change what may be sent on each stream (RFC 9113 section 6.9.2)."""
-        if size > MAX_WINDOW:
-            raise ViolationError(ErrorCode.FLOW_CONTROL_ERROR, "a window above 2^31-1")
-        added = size - self.sender.initial_window
-        self.sender.initial_window = size
-        for stream in tuple(self.open.values()):
-            for ended in self.sender.enlarge(stream, added):
-                self._answered(ended)
+        for ended in self.sender.begin_with(size, self.open.values()):
+            self._answered(ended)
 
     def close_all(self) -> None:
         """Forget all streams, as the connection is gone; what they held is free."""
@@ -201,9 +195,13 @@ class Calls:
         del self.open[stream.id]
         stream.call = None
         if stream.messages is not None:
-            self._leave(stream.messages)
+            self._forget_messages(stream, stream.messages)
         if stream.unsent is not None:
             self.sender.forget(stream)
+
+    def _forget_messages(self, stream: Stream, messages: Messages) -> None:
+        messages.give_back()
+        stream.messages = None
 
     def _reset(self, stream_id: int, code: ErrorCode) -> None:
         self._allowance.spend("a stream that had to be reset")
@@ -220,21 +218,18 @@ class Calls:
             return
         messages = stream.messages
         if messages is None:
-            messages = stream.messages = Messages(self._max_message_bytes)
+            messages = stream.messages = Messages(self._max_message_bytes, self._budget)
         try:
             missing = messages.add(content)
-            while messages.whole and stream.call is not None:
+            while messages.whole:
                 with messages.first() as message:
                     self._on_message(stream, message)
-                self._leave(messages)
+                if stream.call is None:
+                    return  # what stands behind the last message is nobody's
                 missing = messages.drop_first()
+            self._make_room(stream, messages, missing - stream.window)
         except MessageRefusedError as error:
             self._reply(stream, error.reply)
-            return
-        if not messages.received:
-            stream.messages = None
-        elif missing > stream.window and messages.claim is None and stream.call is not None:
-            self._claim(stream, messages, missing - stream.window)
 
     def _on_message(self, stream: Stream, message: bytes | memoryview) -> None:
         call = stream.call
@@ -253,6 +248,8 @@ class Calls:
     def _reply(self, stream: Stream, reply: Reply) -> None:
         if reply.trailers is not None:
             stream.call = None
+            if stream.messages is not None:
+                self._forget_messages(stream, stream.messages)
         if self.sender.reply(stream, reply):
             self._answered(stream)
 
@@ -262,11 +259,17 @@ class Calls:
 
     # Flow control --------------------------------------------------------------------------------
 
-    def _claim(self, stream: Stream, messages: Messages, size: int) -> None:
-        """Have the rest of a message sent, once there is room for it."""
-        granted, stalled = partial(self._granted, stream, size), partial(self._stalled, stream)
-        messages.claim = Claim(size, messages.received, granted, stalled)
-        self._budget.enter(messages.claim)
+    def _make_room(self, stream: Stream, messages: Messages, size: int) -> None:
+        """Have the last *size* bytes of a message sent, if any, once there is room for them."""
+        held = len(messages.received)
+        if not held:
+            self._forget_messages(stream, messages)
+        elif messages.claim is None and size <= 0:
+            messages.hold(held)
+        elif messages.claim is None:
+            messages.hold(held + stream.window)
+            granted, stalled = partial(self._granted, stream, size), partial(self._stalled, stream)
+            messages.ask_for(size, granted, stalled)
 
     def _granted(self, stream: Stream, size: int) -> None:
         self._enlarge(stream, size)
@@ -277,11 +280,6 @@ class Calls:
         self.sender.out.append(rst_stream(stream.id, ErrorCode.CANCEL))
         self._close(stream)
         self._wants_write()
-
-    def _leave(self, messages: Messages) -> None:
-        if messages.claim is not None:
-            claim, messages.claim = messages.claim, None
-            self._budget.leave(claim)
 
     def _enlarge(self, stream: Stream, size: int) -> None:
         stream.window += size

@@ -215,11 +215,14 @@ class Connection:
     def _on_settings(self, flags: int, _stream_id: int, content: bytes) -> None:
         self._allowance.spend("SETTINGS")
         if flags & Flag.ACK:
-            if content or not self._settled:
+            if not self._settled:
+                raise ViolationError(ErrorCode.PROTOCOL_ERROR, "the first frame is an ACK")
+            if content:
                 raise ViolationError(ErrorCode.FRAME_SIZE_ERROR, "SETTINGS are ACKed with content")
             return
         self._settled = True
         for name, value in parsed_settings(content):
+            self._allowance.spend("a setting")  # one may change the windows of all streams
             self._on_setting(name, value)
         self._out.append(SETTINGS_ACK)
 

@@ -18,13 +18,17 @@ ENVELOPE_BYTES = 64 * KIB
 class Limits:
     """Bounds of one process, and of each of its connections.
 
-    What is held of messages that are not whole yet is at most `buffered_bytes`, and of each open
-    stream the first 64 KiB besides.
+    What is held of messages that are not whole yet is at most `buffered_bytes` and `first_bytes`,
+    however many streams there are.
     """
 
     max_body_bytes: int = 64 * MIB
     buffered_bytes: int = 64 * MIB
-    """What may be on its way above the first 64 KiB of each stream; at least one message."""
+    """What may be on its way above the first 64 KiB of each stream; at least one message. More
+    waits."""
+    first_bytes: int = 128 * MIB
+    """What may be on its way of those 64 KiB, of all streams. The call that brings more is refused:
+    as many as that many streams hold, Envoy does not wait for."""
     max_connections: int = 1024
     max_streams: int = 1000
     """Open calls of one connection."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from xds_server.ext_proc.wire.budget import Claim
+from collections.abc import Callable
+
+from xds_server.ext_proc.wire.budget import Budget, Claim
 from xds_server.ext_proc.wire.grpc import PREFIX_BYTES, Reply, Status, prefix, refusal
 
+_FULL = "too many bodies are on their way"
 _COMPRESSED = "the message is compressed, which this server does not read: send it as it is"
 
 
@@ -17,12 +20,17 @@ class MessageRefusedError(Exception):
 
 
 class Messages:
-    """What has come on one stream and was not handled yet; its length is that of what has come."""
+    """What has come on one stream and was not handled yet, and its room in the process's *budget*.
 
-    __slots__ = ("_max_bytes", "_needed", "claim", "received")
+    Who forgets it calls `give_back`.
+    """
 
-    def __init__(self, max_bytes: int) -> None:
+    __slots__ = ("_budget", "_held", "_max_bytes", "_needed", "claim", "received")
+
+    def __init__(self, max_bytes: int, budget: Budget) -> None:
         self._max_bytes = max_bytes
+        self._budget = budget
+        self._held = 0
         self._needed = 0  # length of the first message with its prefix; 0 until it is known
         self.received = bytearray()
         self.claim: Claim | None = None
@@ -49,9 +57,34 @@ class Messages:
 
     def drop_first(self) -> int:
         """Forget the first message; return and raise as `add` does, for the one behind it."""
+        self.give_back()
         del self.received[: self._needed]
         self._needed = 0
         return self.add(b"")
+
+    def hold(self, size: int) -> None:
+        """Count *size* bytes in all that came, or may come, without a claim.
+
+        Raises MessageRefusedError if that is too much for the process.
+        """
+        added, self._held = size - self._held, size
+        if not self._budget.hold(added):
+            raise MessageRefusedError(Status.RESOURCE_EXHAUSTED, _FULL)
+
+    def ask_for(
+        self, size: int, on_granted: Callable[[], None], on_stalled: Callable[[], None]
+    ) -> None:
+        """Claim *size* bytes for the rest of the first message."""
+        self.claim = Claim(size, self.received, on_granted, on_stalled)
+        self._budget.enter(self.claim)
+
+    def give_back(self) -> None:
+        """Give back all room."""
+        self._budget.release(self._held)
+        self._held = 0
+        if self.claim is not None:
+            claim, self.claim = self.claim, None
+            self._budget.leave(claim)
 
     def _begin(self) -> None:
         if len(self.received) < PREFIX_BYTES:

@@ -5,6 +5,8 @@ Answers are small, so that nearly always all of one goes out at once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from xds_server.ext_proc.wire.frames import (
     DEFAULT_WINDOW,
     MAX_FRAME_BYTES,
@@ -78,14 +80,22 @@ class Sender:
     def enlarge(self, stream: Stream | None, size: int) -> list[Stream]:
         """Take leave for *size* bytes more, None being the connection; return what ended by it."""
         if stream is None:
-            self._window += size
-            too_large = self._window > MAX_WINDOW
-        else:
-            stream.send_window += size
-            too_large = stream.send_window > MAX_WINDOW
-        if too_large:
-            raise ViolationError(ErrorCode.FLOW_CONTROL_ERROR, "a window above 2^31-1")
-        return self._flush() if self._blocked else []
+            self._window = _enlarged(self._window, size)
+            return self._flush(tuple(self._blocked.values())) if self._blocked else []
+        stream.send_window = _enlarged(stream.send_window, size)
+        return self._flush((stream,)) if stream.unsent is not None else []
+
+    def begin_with(self, size: int, streams: Iterable[Stream]) -> list[Stream]:
+        """Let each of *streams*, and each to come, begin with leave for *size* bytes.
+
+        What a stream has used stays used, so that its window may become negative (RFC 9113
+        section 6.9.2). Returns what ended by it.
+        """
+        added = _enlarged(0, size) - self.initial_window
+        self.initial_window = size
+        for stream in streams:
+            stream.send_window = _enlarged(stream.send_window, added)
+        return self._flush(tuple(self._blocked.values()))
 
     def _end(self, stream: Stream, block: bytes) -> None:
         id_ = stream.id.to_bytes(4)
@@ -102,12 +112,12 @@ class Sender:
         stream.unsent = (stream.unsent or bytearray()) + reply.message
         stream.trailers = reply.trailers
         self._blocked[stream.id] = stream
-        return stream in self._flush()
+        return bool(self._flush((stream,)))
 
-    def _flush(self) -> list[Stream]:
-        """Send what may be sent; return the streams that came to their end."""
+    def _flush(self, blocked: tuple[Stream, ...]) -> list[Stream]:
+        """Send what may be sent of *blocked*; return the streams that came to their end."""
         ended: list[Stream] = []
-        for stream in tuple(self._blocked.values()):
+        for stream in blocked:
             if self._sent_all(stream):
                 del self._blocked[stream.id]
                 stream.unsent = None
@@ -127,3 +137,9 @@ class Sender:
             self.out.append(frame(Frame.DATA, 0, stream.id, bytes(unsent[:size])))
             del unsent[:size]
         return True
+
+
+def _enlarged(window: int, size: int) -> int:
+    if window + size > MAX_WINDOW:
+        raise ViolationError(ErrorCode.FLOW_CONTROL_ERROR, "a window above 2^31-1")
+    return window + size

@@ -96,6 +96,16 @@ def test_what_comes_behind_the_answer_is_passed_over(wire):
     assert answers(wire.send(wire.opening(), data(3, HELLO)), 3) == (HELLO, None)
 
 
+@pytest.mark.parametrize("behind", [HELLO, b"\x01" + HELLO[1:], b"\x00\x7f\xff\xff\xff", b"\x00"])
+def test_what_stands_behind_the_last_message_is_passed_over(wire, behind):
+    last = framed(END)
+    got = wire.send(wire.opening(), data(1, last[:3]), data(1, last[3:] + behind))
+
+    assert answers(got, 1) == (last, "0")
+    assert kinds(got)[-2:] == [Frame.HEADERS, Frame.RST_STREAM]
+    assert wire.connection.open_streams == 0
+
+
 def test_many_messages_in_one_frame_and_one_message_in_many_frames_are_all_answered(wire):
     long = framed(b"x" * 40_000)
     got = wire.send(wire.opening(), data(1, HELLO * 3 + long[:10]), *in_frames(1, long[10:], 7000))

@@ -94,7 +94,7 @@ def test_messages_above_the_budget_wait_first_come_first():
 @pytest.mark.parametrize("end", ["reset", "lost", "violation", "answer"])
 def test_room_goes_to_who_waits_however_a_call_ends(end):
     missing = len(LONG) - FIRST
-    budget = Budget(missing)
+    budget = Budget(missing, FIRST * 4)
     holder, waiter = Wire(budget=budget), Wire(budget=budget)
     holder.greet(), waiter.greet()
     begin(holder)
@@ -112,6 +112,50 @@ def test_room_goes_to_who_waits_however_a_call_ends(end):
     assert windows(waiter.unasked) == {1: missing}
 
 
+def test_first_parts_have_a_bound_over_all_streams_and_who_brings_more_is_refused():
+    wire = greeted(first_bytes=2 * FIRST, buffered_bytes=1)
+    for _ in range(2):
+        begin(wire)
+    opening = wire.opening()
+    refused = wire.send(opening, data(5, LONG[:1000]))
+    whole = wire.send(wire.opening(), data(7, framed(b"in one frame")))
+
+    assert answers(refused, 5) == (b"", "8")
+    assert refused[0].fields["grpc-message"] == "too many bodies are on their way"
+    assert answers(whole, 7)[0] == framed(b"in one frame")
+    assert wire.budget.refused == 1
+    assert wire.budget.held == 2 * FIRST
+
+    wire.send(rst_stream(1, ErrorCode.CANCEL))
+
+    assert answers(wire.send(wire.opening(), *in_frames(9, framed(bytes(40_000)))), 9)[0]
+
+
+def test_a_first_part_counts_as_long_as_it_is_held():
+    wire = greeted()
+    wire.send(wire.opening(), data(1, framed(b"one") + framed(b"two")[:6]))
+    assert wire.budget.held == 6
+
+    wire.send(data(1, framed(b"two")[6:]))
+    assert wire.budget.held == 0
+
+    wire.send(data(1, LONG[:5]))
+    assert wire.budget.held == FIRST - len(framed(b"one") + framed(b"two"))
+
+
+def test_a_call_whose_answer_waits_holds_nothing():
+    wire = Wire(max_body_bytes=1000)
+    wire.greet({Setting.INITIAL_WINDOW_SIZE: 0})
+    waits = framed(b"waits")
+    wire.send(wire.opening(), data(1, waits[:6]), data(1, waits[6:] + framed(END)[:6]))
+    assert wire.budget.held == 6
+
+    wire.send(data(1, framed(END)[6:] + LONG[:4000]))
+
+    assert wire.budget.held == 0
+    assert wire.connection.open_streams == 1
+
+
 def test_who_waits_and_leaves_loses_the_place_only():
     missing = len(LONG) - FIRST
     wire = greeted(buffered_bytes=missing)
@@ -126,7 +170,7 @@ def test_who_waits_and_leaves_loses_the_place_only():
 
 def test_who_holds_room_and_sends_nothing_is_ended_when_others_wait():
     missing = len(LONG) - FIRST
-    budget = Budget(2 * missing)
+    budget = Budget(2 * missing, FIRST * 4)
     frozen, slow, waiter = (Wire(budget=budget) for _ in range(3))
     for wire in (frozen, slow, waiter):
         wire.greet()
@@ -231,6 +275,26 @@ def test_a_window_may_become_negative():
     rest = answers(wire.send(window_update(1, 105)), 1)[0]
 
     assert first + rest == framed(bytes(200))
+
+
+def test_a_change_of_the_first_window_is_one_of_all_open_streams_and_of_those_to_come():
+    wire = Wire()
+    wire.greet({Setting.INITIAL_WINDOW_SIZE: 0})
+    wire.send(wire.opening(), data(1, framed(b"one")), wire.opening(), data(3, framed(b"two")))
+    got = wire.send(
+        settings({Setting.INITIAL_WINDOW_SIZE: 8}),
+        *(wire.opening(), data(5, framed(b"six"))),
+        *(data(id_, framed(b"more")) for id_ in (1, 3, 5)),
+    )
+
+    assert [answers(got, id_)[0] for id_ in (1, 3, 5)] == [
+        framed(b"one"),
+        framed(b"two"),
+        framed(b"six"),
+    ]
+    wire.send(settings({Setting.INITIAL_WINDOW_SIZE: 0}))  # all have used 8, and lack 8 + 9
+    assert wire.send(*(window_update(id_, 8) for id_ in (1, 3, 5))) == []
+    assert wire.send(settings({Setting.INITIAL_WINDOW_SIZE: 1}))[1].payload == framed(b"more")[:1]
 
 
 def test_a_call_whose_answer_waits_may_be_reset():

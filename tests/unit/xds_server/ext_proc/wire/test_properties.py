@@ -128,6 +128,7 @@ def test_no_bytes_raise_or_leave_anything_behind(pieces, begins_well, cut_bytes)
     assert wire.connection.open_streams == 0
     assert wire.budget.free == wire.limits.buffered_bytes
     assert wire.budget.waiting == 0
+    assert wire.budget.held == 0
 
 
 @given(st.binary(max_size=60))

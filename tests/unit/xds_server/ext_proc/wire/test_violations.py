@@ -6,7 +6,9 @@ import pytest
 
 from tests.support.wire import Wire, data, in_frames
 from xds_server.ext_proc.wire.frames import (
+    HEAD_BYTES,
     PREFACE,
+    SETTINGS_ACK,
     ErrorCode,
     Flag,
     Frame,
@@ -35,7 +37,14 @@ def ended_by(wire: Wire, *sent: bytes) -> tuple[ErrorCode, bytes]:
 
 
 @pytest.mark.parametrize(
-    "first", [b"GET / HTTP/1.1\r\n", PREFACE[:-1] + b"x", PREFACE + ping(bytes(8), ack=False)]
+    "first",
+    [
+        b"GET / HTTP/1.1\r\n",
+        PREFACE[:-1] + b"x",
+        PREFACE + ping(bytes(8), ack=False),
+        PREFACE + SETTINGS_ACK,
+        PREFACE + data(1, b"x"),
+    ],
 )
 def test_a_connection_that_does_not_begin_as_http2(first):
     assert ended_by(Wire(), first)[0] is ErrorCode.PROTOCOL_ERROR
@@ -187,6 +196,15 @@ def test_a_flood_of_frames_that_carry_nothing(name):
 
     assert code is ErrorCode.ENHANCE_YOUR_CALM
     assert b"too many frames that carry nothing" in words
+
+
+def test_a_flood_of_settings_in_one_frame():
+    wire = Wire(idle_frames=50)
+    wire.greet()
+    one = settings({Setting.INITIAL_WINDOW_SIZE: 5})[HEAD_BYTES:]
+
+    assert wire.send(frame(Frame.SETTINGS, 0, 0, one * 40))
+    assert ended_by(wire, frame(Frame.SETTINGS, 0, 0, one * 40))[0] is ErrorCode.ENHANCE_YOUR_CALM
 
 
 def test_a_flood_of_continuations():

@@ -20,6 +20,7 @@ from tests.support.ext_proc_process import (
     run,
     scraped,
 )
+from xds_server.ext_proc.wire.frames import PREFACE, SETTINGS_ACK, settings
 
 LLAMA = b'{"model": "llama"}'
 ANYWHERE = "127.0.0.1:0"
@@ -105,6 +106,38 @@ async def test_with_every_worker_killed_connections_wait_for_the_next(address):
         assert await name_found_at(running.address) == "llama"
 
 
+def pending_of(tasks: list[asyncio.Future[bytes]]) -> list[asyncio.Future[bytes]]:
+    return [task for task in tasks if not task.done()]
+
+
+async def test_a_worker_that_dies_takes_along_only_the_connections_that_it_had(tmp_path):
+    async with companion_process(f"unix:{tmp_path}/s", "--workers", 2) as running:
+        dies = running.workers()[0]
+        before = open_files(running.process.pid)
+        had = []
+        for _ in range(2):
+            reader, writer = await asyncio.open_unix_connection(f"{tmp_path}/s")
+            had.append((reader, writer))
+            writer.write(PREFACE + settings({}))
+            await reader.readuntil(SETTINGS_ACK)
+        os.kill(dies, signal.SIGSTOP)
+        on_their_way = [await asyncio.open_unix_connection(f"{tmp_path}/s") for _ in range(4)]
+        served = [asyncio.ensure_future(reader.readexactly(9)) for reader, _ in on_their_way]
+        async with asyncio.timeout(10):
+            parent = running.process.pid
+            while open_files(parent) - before != len(pending_of(served)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert pending_of(served)  # they are in the mailbox of the frozen worker
+            os.kill(dies, signal.SIGKILL)
+            await asyncio.gather(*served)
+            ends = [asyncio.ensure_future(reader.read()) for reader, _ in had]
+            done, pending = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for _, writer in had + on_their_way:
+            writer.close()
+
+    assert len(done) == len(pending) == 1
+
+
 async def test_a_worker_that_keeps_dying_is_started_again_ever_later():
     async with companion_process(ANYWHERE, "--workers", 2) as running:
         pauses = []
@@ -117,8 +150,17 @@ async def test_a_worker_that_keeps_dying_is_started_again_ever_later():
     assert pauses == [0.0, 0.1, 0.2, 0.4]
 
 
+IMPATIENT = """
+from xds_server.cli import main
+from xds_server.ext_proc import staff
+staff.HUNG_TICKS = 3
+main()
+"""
+
+
 async def test_a_worker_that_hangs_is_replaced():
-    async with companion_process(ANYWHERE, "--workers", 2) as running:
+    impatient = ("-c", IMPATIENT)
+    async with companion_process(ANYWHERE, "--workers", 2, program=impatient) as running:
         frozen = running.workers()[0]
         os.kill(frozen, signal.SIGSTOP)
 
@@ -155,6 +197,30 @@ async def test_the_parent_keeps_no_file_and_no_memory_of_many_connections(addres
     assert memory_after - memory_before < 2 * 1024 * 1024
     assert max(workers) < 30
     assert name == "llama"
+
+
+async def test_the_parent_lets_go_of_all_connections_of_a_burst(tmp_path):
+    async with companion_process(f"unix:{tmp_path}/s", *TWO_WORKERS) as running:
+        web_url = await running.web_url()
+        parent = running.process.pid
+        before = open_files(parent)
+        os.kill(parent, signal.SIGSTOP)
+        opened = [await asyncio.open_unix_connection(f"{tmp_path}/s") for _ in range(1000)]
+        os.kill(parent, signal.SIGCONT)
+        async with asyncio.timeout(20):
+            for reader, _ in opened:
+                assert await reader.read(9)  # SETTINGS: a worker has it
+            while open_files(parent) > before + 1:  # noqa: ASYNC110 - no event
+                await asyncio.sleep(0.01)
+        shares = [
+            (await scraped(web_url))[f'modelyard_ext_proc_connections{{worker="{n}"}}']
+            for n in "01"
+        ]
+        for _, writer in opened:
+            writer.close()
+
+    assert sum(shares) == 1000
+    assert min(shares) > 300
 
 
 async def parent_memory(web_url: str) -> float:

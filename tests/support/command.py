@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 START_TIMEOUT_S = 30.0
 END_TIMEOUT_S = 30.0
+PROGRAM = ("-m", "xds_server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,13 @@ async def run(*arguments: object, **environment: str) -> Ended:
 
 @asynccontextmanager
 async def ready(
-    *arguments: object, **environment: str
+    *arguments: object, program: Sequence[str] = PROGRAM, **environment: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """Run `modelyard` with *arguments* meanwhile; yields it and the line that says it is ready."""
-    async with _process(*arguments, **environment) as process:
+    """Run `modelyard` with *arguments* meanwhile; yields it and the line that says it is ready.
+
+    *program* is what Python is told to run.
+    """
+    async with _process(*arguments, program=program, **environment) as process:
         async with asyncio.timeout(START_TIMEOUT_S):
             line = (await process.stdout.readline()).decode()
         if not line:
@@ -50,10 +54,10 @@ async def ended(process: asyncio.subprocess.Process) -> Ended:
 
 @asynccontextmanager
 async def _process(
-    *arguments: object, **environment: str
+    *arguments: object, program: Sequence[str] = PROGRAM, **environment: str
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "xds_server"),
+        *(sys.executable, *program),
         *map(str, arguments),
         env={**os.environ, **environment},
         stdin=asyncio.subprocess.DEVNULL,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,11 +61,14 @@ async def run(*arguments: object, **environment: str) -> Ended:
 
 @asynccontextmanager
 async def companion_process(
-    address: str, *arguments: object, **environment: str
+    address: str,
+    *arguments: object,
+    program: Sequence[str] = command.PROGRAM,
+    **environment: str,
 ) -> AsyncIterator[RunningCompanion]:
     """Run the command on *address* until the block ends; its workers then end by themselves."""
     arguments = ("--address", address, "--log-format", "json", *arguments)
-    companion = command.ready("ext-proc", *arguments, **environment)
+    companion = command.ready("ext-proc", *arguments, program=program, **environment)
     async with companion as (process, line):
         assert line.startswith(READY), line
         yield RunningCompanion(process, line.removeprefix(READY).strip())

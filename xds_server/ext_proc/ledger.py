@@ -31,6 +31,8 @@ class Column(IntEnum):
     """Written by the parent, and by nobody else."""
     BEAT = auto()
     """Grows about once a second while the process is alive to what happens."""
+    CONNECTIONS_TAKEN = auto()
+    """Of those that the parent sent to the process that is there now: so many are its own."""
     REQUESTS = auto()
     SECONDS_SUM_NS = auto()
     BYTES_SUM = auto()
@@ -81,6 +83,7 @@ def forget_the_dead(row: Row) -> None:
     row[Column.CONNECTIONS_CLOSED] = row[Column.CONNECTIONS_OPENED]
     for column in (
         Column.PID,
+        Column.CONNECTIONS_TAKEN,
         Column.STREAMS,
         Column.BUFFERED_BYTES,
         Column.WAITING_CALLS,

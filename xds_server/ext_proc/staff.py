@@ -42,6 +42,8 @@ class _Worker:
     """Whether its mailbox is, since the last tick."""
     handed: deque[tuple[bytes, socket.socket]] = field(default_factory=deque)
     """Connections on their way to it, which are handed to another if it dies now."""
+    taken: int = 0
+    """How many are no longer on their way."""
     started_s: float = 0.0
     early_deaths: int = 0
     start_s: float = float("inf")
@@ -59,6 +61,13 @@ class _Worker:
         had = self.row[Column.CONNECTIONS_OPENED]
         return len(self.handed) + had - self.row[Column.CONNECTIONS_CLOSED], had
 
+    def let_go_of_taken(self) -> None:
+        """Close what it has taken: else that would stay open when it closes it."""
+        while self.taken < self.row[Column.CONNECTIONS_TAKEN]:
+            self.handed.popleft()[1].close()
+            self.taken += 1
+            self.is_full = False
+
 
 class Staff:
     """All workers; *in_child* is called in each of them right after the fork."""
@@ -69,14 +78,12 @@ class Staff:
         options: CompanionOptions,
         selector: selectors.BaseSelector,
         in_child: Callable[[], None],
-        hung_ticks: int = HUNG_TICKS,
     ) -> None:
         self._ledger = ledger
         self._options = options
         self._selector = selector
         self._in_child = in_child
         self._workers = [_Worker(index, row) for index, row in enumerate(ledger.rows)]
-        self._hung_ticks = hung_ticks
         self._ticked_s = monotonic()
         self._unwanted: list[tuple[bytes, socket.socket]] = []
         self._are_leaving = False
@@ -200,7 +207,7 @@ class Staff:
             worker.is_ready = True
             self._hand_unwanted()
         elif word == TAKEN:
-            worker.handed.popleft()[1].close()
+            worker.let_go_of_taken()
         elif not word:
             self._selector.unregister(control)
             control.close()
@@ -210,6 +217,8 @@ class Staff:
         """Note that a process has ended, and when the next is to take its place."""
         pid, (_, status) = worker.pid, os.waitpid(worker.pid, 0)
         code = os.waitstatus_to_exitcode(status)
+        worker.let_go_of_taken()
+        worker.taken = 0
         forget_the_dead(worker.row)
         worker.pid, worker.control, worker.is_ready, worker.is_full = 0, None, False, False
         self._unwanted += worker.handed
@@ -230,11 +239,12 @@ class Staff:
             self.hand(word, connection)
 
     def _tick(self, worker: _Worker) -> None:
+        worker.let_go_of_taken()
         worker.is_full = False
         beat = worker.row[Column.BEAT]
         worker.silent_ticks = worker.silent_ticks + 1 if beat == worker.beat else 0
         worker.beat = beat
-        if worker.pid and worker.silent_ticks >= self._hung_ticks:
+        if worker.pid and worker.silent_ticks >= HUNG_TICKS:
             log.error("ext_proc.worker.hung", worker=worker.index, pid=worker.pid)
             os.kill(worker.pid, signal.SIGKILL)
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 import structlog
 
 from xds_server.ext_proc.intake import Intake
-from xds_server.ext_proc.ledger import Ledger
+from xds_server.ext_proc.ledger import Column, Ledger
 from xds_server.ext_proc.loop import run
 from xds_server.ext_proc.server import STREAMS_OF_A_WORKER, CompanionOptions, Server
 from xds_server.ext_proc.wire.limits import Limits
@@ -35,7 +35,8 @@ LEAVE = b"l"
 # What a worker says.
 READY = b"r"
 TAKEN = b"k"
-"""The oldest connection that was not taken yet is."""
+"""Look at the ledger: connections were taken. Their number is not counted by these words, which get
+lost when the parent has no room for more of them, or are left unread when the worker dies."""
 TOLD = b"t"
 """A peer has heard NOT_SERVING, or left."""
 
@@ -88,6 +89,7 @@ class _Ear:
 
     def _obey(self, word: bytes, files: list[int]) -> None:
         if word in self._intakes:
+            self._server.row[Column.CONNECTIONS_TAKEN] += 1
             _say(self._control, TAKEN)
             if files:
                 self._intakes[word].take(socket.socket(fileno=files[0]))

@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from xds_server.ext_proc.health import Health, Peer
 from xds_server.ext_proc.ledger import Column
+from xds_server.ext_proc.line_budget import LineBudget
 from xds_server.ext_proc.metrics import Metrics
 from xds_server.ext_proc.service import CompanionService
 from xds_server.ext_proc.wire.budget import Budget
@@ -32,6 +33,7 @@ class Connections:
         self._limits = limits
         room = max(limits.buffered_bytes, limits.max_message_bytes)
         self._budget = Budget(room, limits.first_bytes)
+        self._lines = LineBudget()
         self._open: set[_Protocol] = set()
         self._changed = asyncio.Event()
         self._draining = False
@@ -63,7 +65,9 @@ class Connections:
         """Take *protocol* in; False if there are too many."""
         self._metrics.connection_opened()
         if len(self._open) >= self._limits.max_connections:
-            log.warning("ext_proc.connection.refused", connections=len(self._open))
+            if (left_out := self._lines.take("refused")) is not None:
+                open_ = len(self._open)
+                log.warning("ext_proc.connection.refused", connections=open_, left_out=left_out)
             return False
         self._open.add(protocol)
         if self._draining:
@@ -73,7 +77,11 @@ class Connections:
 
     def closed(self, protocol: _Protocol) -> None:
         """Let *protocol* go."""
-        self._metrics.connection_closed(failed=protocol.connection.failure is not None)
+        failure = protocol.connection.failure
+        self._metrics.connection_closed(failed=failure is not None)
+        if failure is not None and (left_out := self._lines.take("failed")) is not None:
+            words = str(failure)
+            log.warning("ext_proc.connection.failed", error_message=words, left_out=left_out)
         self._open.discard(protocol)
         self._changed.set()
         if not self._open and self._watch is not None:
@@ -90,7 +98,7 @@ class Connections:
 
     def connection(self, peer: Peer, wants_write: Callable[[], None]) -> Connection:
         """Return the state of a new connection, whose peer is *peer*."""
-        service = CompanionService(self._metrics, peer.is_serving)
+        service = CompanionService(self._metrics, self._lines, peer.is_serving)
         clock = asyncio.get_running_loop().time
         return Connection(service, self._limits, self._budget, clock, wants_write)
 
@@ -174,13 +182,11 @@ class _Protocol(asyncio.Protocol):
     def _flush(self) -> None:
         if self._transport is not None:
             self._transport.write(self.connection.take())
+            if self.connection.over:
+                self._end(self._transport)
 
     def _end(self, transport: asyncio.Transport) -> None:
-        failure = self.connection.failure
-        if failure is not None:
-            log.warning("ext_proc.connection.failed", error_message=str(failure))
-            transport.close()
-        elif transport.can_write_eof():
+        if self.connection.failure is None and transport.can_write_eof():
             # Not closed at once: with bytes of the peer unread, that could lose our last ones.
             transport.write_eof()
         else:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 
-from snapshots.ir.refusals import RefusalCode, error_object
-
-# Enough to recognise a name in a message; a whole body's worth of name is not sent back.
-MAX_ECHOED_CHARACTERS = 80
+from snapshots.ir.refusals import MAX_ECHOED_CHARACTERS, RefusalCode, error_object
 
 
 class ModelNameError(Exception):

@@ -42,10 +42,9 @@ log = structlog.get_logger()
 
 
 class CompanionService:
-    """Opens calls; they share nothing but the counters."""
+    """Opens calls; they share nothing but *metrics* and *lines*, which are the process's."""
 
-    def __init__(self, metrics: Metrics, is_serving: Callable[[], bool]) -> None:
-        lines = LineBudget()
+    def __init__(self, metrics: Metrics, lines: LineBudget, is_serving: Callable[[], bool]) -> None:
         self._methods: dict[bytes, Method] = {
             PROCESS.encode(): lambda: _ProcessCall(metrics, lines),
             HEALTH_CHECK.encode(): lambda: _HealthCheck(is_serving),

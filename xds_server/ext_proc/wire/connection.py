@@ -100,8 +100,7 @@ class Connection:
         except ViolationError as violation:
             self._fail(violation)
         self._receiving = False
-        if self._calls.refusing and not self._calls.open:
-            self.over = True
+        self._see_whether_over()
         return self.take()
 
     def take(self) -> bytes:
@@ -132,7 +131,12 @@ class Connection:
 
     def _output_unasked(self) -> None:
         if not self._receiving:
+            self._see_whether_over()
             self._wants_write()
+
+    def _see_whether_over(self) -> None:
+        if self._calls.refusing and not self._calls.open:
+            self.over = True
 
     def _fail(self, violation: ViolationError) -> None:
         self.failure = violation

@@ -21,6 +21,7 @@ MAX_WORDS_BYTES: Final = 1024
 _NOT_GRPC = b"\x08\x03415"
 """`:status: 415`, its name from the static table."""
 _REQUIRED = frozenset({b":method", b":scheme", b":path"})
+_PSEUDO = _REQUIRED | {b":authority"}
 _PRINTABLE = range(0x20, 0x7F)
 
 
@@ -98,8 +99,9 @@ def opened_by(fields: Fields, service: Service) -> Method | bytes | None:
     pseudo = [name for name in names if name.startswith(b":")]
     if (
         len(set(pseudo)) < len(pseudo)
-        or not _REQUIRED.issubset(pseudo)
+        or not _REQUIRED <= set(pseudo) <= _PSEUDO
         or names[: len(pseudo)] != pseudo
+        or any(name != name.lower() for name in names)
     ):
         return None
     values = dict(fields)

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from tests.support.ext_proc_client import Companion, client_of, whole_body
 from xds_server.ext_proc import connections as module
 from xds_server.ext_proc.connections import Connections
+from xds_server.ext_proc.line_budget import LINES_PER_S
 from xds_server.ext_proc.metrics import Metrics
 from xds_server.ext_proc.wire.frames import (
     MAX_STREAM_ID,
@@ -88,6 +89,34 @@ async def test_bytes_that_are_not_http2_end_their_connection_with_one_line_in_th
     [failed] = [entry for entry in logged if entry["event"] == "ext_proc.connection.failed"]
     assert failed["error_message"] == "PROTOCOL_ERROR: that is not HTTP/2"
     assert got.endswith(failed["error_message"].encode())
+
+
+async def test_peers_that_fail_again_and_again_do_not_fill_the_log():
+    with capture_logs() as logged:
+        async with serving() as (_, address):
+            for _ in range(3 * LINES_PER_S):
+                async with raw(address) as (reader, writer):
+                    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+                    await reader.read()
+
+    lines = [entry for entry in logged if entry["event"] == "ext_proc.connection.failed"]
+    assert LINES_PER_S <= len(lines) <= 2 * LINES_PER_S
+
+
+async def test_calls_that_are_crowded_out_are_told_in_one_line(monkeypatch):
+    monkeypatch.setattr(module, "STALLED_AFTER_S", 0.05)
+    long = LLAMA.ljust(200_000)
+    with capture_logs() as logged:
+        async with serving(first_bytes=1) as (_, address), client(address) as refused:
+            with pytest.raises(grpc.aio.AioRpcError, match="too many bodies"):
+                await refused.name_in(long)
+            assert await refused.name_in(LLAMA) == "llama"
+            async with asyncio.timeout(10):
+                while not logged:  # noqa: ASYNC110 - no event
+                    await asyncio.sleep(0.01)
+
+    assert logged[0]["event"] == "ext_proc.calls.crowded_out"
+    assert logged[0]["calls"] == 1
 
 
 async def test_a_peer_that_does_not_read_is_not_read_either():

@@ -8,6 +8,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from structlog.testing import capture_logs
 
 from tests.support.ext_proc_client import HEADERS, HEADERS_ONLY, whole_body
+from xds_server.ext_proc.line_budget import LineBudget
 from xds_server.ext_proc.metrics import Metrics
 from xds_server.ext_proc.service import EXT_PROC_SERVICE, HEALTH_CHECK, PROCESS, CompanionService
 from xds_server.ext_proc.session import routed
@@ -18,7 +19,7 @@ NOT_SERVING = HealthCheckResponse.NOT_SERVING
 
 
 def call(path: str, *, serving: bool = True) -> Call:
-    method = CompanionService(Metrics(), lambda: serving).method(path.encode())
+    method = CompanionService(Metrics(), LineBudget(), lambda: serving).method(path.encode())
     assert method is not None
     return method()
 

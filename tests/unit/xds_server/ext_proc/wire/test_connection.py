@@ -186,9 +186,11 @@ def test_a_request_that_is_not_grpc_gets_415(wire):
         [(":method", "POST"), (":scheme", "http")],
         [(":method", "POST"), (":scheme", "http"), (":path", ECHO), (":path", ECHO)],
         [(":method", "POST"), ("te", "trailers"), (":scheme", "http"), (":path", ECHO)],
+        [(":method", "POST"), (":scheme", "http"), (":path", ECHO), (":status", "200")],
+        [(":method", "POST"), (":scheme", "http"), (":path", ECHO), ("TE", "trailers")],
         [],
     ],
-    ids=["no path", "two paths", "path too late", "nothing"],
+    ids=["no path", "two paths", "path too late", "one of answers", "capitals", "nothing"],
 )
 def test_a_malformed_request_ends_its_stream_only(wire, fields):
     got = wire.send(

@@ -14,6 +14,7 @@ from xds_server.ext_proc.wire.frames import (
     Frame,
     Setting,
     frame,
+    ping,
     rst_stream,
     settings,
     window_update,
@@ -189,6 +190,22 @@ def test_who_holds_room_and_sends_nothing_is_ended_when_others_wait():
     ]
     assert slow.unasked == []
     assert windows(waiter.unasked) == {1: missing}
+
+
+def test_a_connection_that_drains_is_over_when_its_last_call_is_ended_for_stalling():
+    missing = len(LONG) - FIRST
+    budget = Budget(missing, FIRST * 4)
+    frozen, waiter = Wire(budget=budget), Wire(budget=budget)
+    frozen.greet(), waiter.greet()
+    begin(frozen), begin(waiter)
+    frozen.connection.drain()
+    frozen.send(ping(frozen.unasked[-1].payload, ack=True))
+    budget.end_stalled()
+    assert not frozen.connection.over
+    budget.end_stalled()
+
+    assert frozen.connection.over
+    assert frozen.connection.failure is None
 
 
 def test_a_message_above_the_bound_ends_its_call_and_is_never_granted():

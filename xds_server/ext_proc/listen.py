@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -162,7 +163,8 @@ def _listening_on_path(address: UnixAddress, *, take_over: bool) -> Listener:
     if not path.is_socket() and path.exists():
         raise ListenError(f"cannot listen on {address}: that is a file and not a socket")
     if take_over:
-        path = path.with_name(f".{os.getpid()}")
+        # Not after our process: companions in containers share a folder, and are all number 1.
+        path = path.with_name(f".{secrets.token_hex(4)}")
     elif path.is_socket() and _answers(path):
         raise ListenError(f"cannot listen on {address}: a running process listens there")
     path.unlink(missing_ok=True)

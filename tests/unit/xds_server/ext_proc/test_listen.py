@@ -137,6 +137,17 @@ def test_a_socket_is_taken_over_once_that_is_published(path):
     assert list(path.parent.iterdir()) == []
 
 
+def test_two_that_take_over_in_one_folder_at_once_do_not_mix_their_sockets(tmp_path):
+    first, second = (UnixAddress(tmp_path / name) for name in ("first", "second"))
+    with listening(first, take_over=True) as one, listening(second, take_over=True) as other:
+        one.publish()
+        other.publish()
+
+        assert connects(first.path)
+        assert (waiting_at(one), waiting_at(other)) == (1, 0)
+        assert sorted(tmp_path.iterdir()) == [first.path, second.path]
+
+
 def test_a_take_over_that_comes_to_nothing_leaves_no_trace(path):
     with listening(UnixAddress(path)):
         with listening(UnixAddress(path), take_over=True):

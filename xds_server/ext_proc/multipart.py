@@ -57,6 +57,17 @@ def is_form(content_type: bytes) -> bool:
     return content_type.partition(b";")[0].strip(_BLANKS).lower() == MEDIA_TYPE
 
 
+def shortest(content_type: bytes) -> bytes:
+    """Return a content-type of at most 102 bytes that is read, or refused, as *content_type* is."""
+    if not is_form(content_type):
+        return b""
+    try:
+        boundary = _boundary(content_type)
+    except ModelNameError:
+        return MEDIA_TYPE + b";="
+    return MEDIA_TYPE + b'; boundary="' + boundary + b'"'
+
+
 def form_models(body: bytes, content_type: bytes) -> list[str]:
     """Return the values of all parts `model` of the form *body*, in their order.
 

@@ -29,6 +29,7 @@ from snapshots.ir.names import MODEL_HEADER
 from snapshots.ir.refusals import REFUSALS
 from xds_server.ext_proc.errors import ModelNameError, error_body, shortened
 from xds_server.ext_proc.model_name import model_name
+from xds_server.ext_proc.multipart import shortest
 
 CONTINUE = ProcessingResponse(request_headers=HeadersResponse(response=CommonResponse()))
 """Lets the headers pass unchanged and asks for the body; shared, never to be modified."""
@@ -36,6 +37,8 @@ CONTINUE = ProcessingResponse(request_headers=HeadersResponse(response=CommonRes
 
 _CONTENT_TYPE = "content-type"
 _CONTENT_ENCODING = "content-encoding"
+_LONG_TYPE_BYTES = 256
+"""A longer one is not kept as it is until the body comes: clients would decide what calls hold."""
 
 
 class UnexpectedMessageError(Exception):
@@ -78,7 +81,10 @@ class Session:
     def _on_headers(self, request: ProcessingRequest) -> ProcessingResponse:
         _check_protocol(request)
         self._headers_seen = True
-        self._content_type, encoding = _media(request.request_headers)
+        content_type, encoding = _media(request.request_headers)
+        if len(content_type) > _LONG_TYPE_BYTES:
+            content_type = shortest(content_type)
+        self._content_type = content_type
         # First: where there is no body, Envoy leaves the encoding that it would take off.
         if request.request_headers.end_of_stream:
             return self._refuse(ModelNameError("missing_model", "it has no body"))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.support.corpus_multipart import BOUNDARY, FORM, LLAMA, MODEL, SOUND, form, part
 from xds_server.ext_proc.errors import ModelNameError
 from xds_server.ext_proc.model_name import model_name
-from xds_server.ext_proc.multipart import form_models, is_form
+from xds_server.ext_proc.multipart import form_models, is_form, shortest
 
 TYPE = FORM.encode()
 NEXT = f"\r\n--{BOUNDARY}".encode()
@@ -32,6 +32,35 @@ NEXT = f"\r\n--{BOUNDARY}".encode()
 )
 def test_the_type_alone_tells_a_form(content_type, expected):
     assert is_form(content_type) is expected
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        TYPE,
+        b"application/json",
+        b"multipart/form-data",
+        b"multipart/form-data;=",
+        b"multipart/form-data; boundary=" + b"x" * 71,
+        b"Multipart/Form-Data ;a=" + b"x" * 5000 + b"; boundary=" + BOUNDARY.encode(),
+        b"multipart/form-data; boundary*=b; boundary=" + BOUNDARY.encode(),
+        b'multipart/form-data; boundary="(b \'/:=?,. b)"',
+        b"multipart/form-data; boundary=" + b"-" * 70,
+    ],
+)
+def test_the_shortest_type_is_read_as_the_one_that_it_stands_for(content_type):
+    short = shortest(content_type)
+
+    assert len(short) <= 102
+    for body in (form(LLAMA, SOUND), b'{"model": "llama"}', b"--(b '/:=?,. b)--"):
+        assert outcome(body, short) == outcome(body, content_type)
+
+
+def outcome(body: bytes, content_type: bytes) -> str:
+    try:
+        return model_name(body, content_type)
+    except ModelNameError as error:
+        return error.code
 
 
 def test_every_value_is_given_in_its_order():

@@ -130,6 +130,16 @@ def test_the_content_type_tells_that_the_body_is_a_form(as_text):
     assert option.header.raw_value == b"llama"
 
 
+def test_a_content_type_may_be_long():
+    kind = b"multipart/form-data; a=" + b"x" * 5000 + b"; boundary=b"
+    session = after_headers(("content-type", kind))
+
+    response = session.handle(body(FORM))
+
+    [option] = response.request_body.response.header_mutation.set_headers
+    assert option.header.raw_value == b"llama"
+
+
 def test_a_form_without_its_content_type_is_read_as_json():
     session = after_headers(("content-type", b"text/plain"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from snapshots.ir import model as ir
@@ -38,6 +39,8 @@ class Explanation:
     upstream_path: str
     shares: tuple[Share, ...]
     timeout_s: float
+    rules: tuple[str, ...] = ()
+    """What else holds for the request on its way, each in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +109,28 @@ def _routed(
         upstream_path=upstream_path,
         shares=shares,
         timeout_s=route.timeout_s,
+        rules=tuple(_rules(route)),
     )
+
+
+def _rules(route: ir.Route) -> Iterator[str]:
+    if route.sticky and len(route.targets) > 1:
+        told_by = f"{route.sticky.kind} {route.sticky.name}"
+        yield f"the same {told_by} always leads to the same pool; without it, chance decides"
+    yield _about(route.retries)
+
+
+def _about(retries: ir.Retries) -> str:
+    if not retries.attempts:
+        return "it is never tried again"
+    causes = ["no server saw it"] if retries.on_unreachable else []
+    causes += ["its server ended the connection unanswered"] if retries.on_reset else []
+    if retries.on_reset and retries.per_try_timeout_s:
+        causes.append(f"nothing came within {retries.per_try_timeout_s:g} s")
+    if retries.statuses:
+        causes.append(f"the answer is {', '.join(map(str, retries.statuses))}")
+    times = "once" if retries.attempts == 1 else f"up to {retries.attempts} times"
+    return f"it is tried again {times} if {', or '.join(causes)}"
 
 
 def _share(target: ir.Target, total: int, pool: ir.Pool) -> Share:

@@ -59,6 +59,29 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Sticky:
+    """What tells users apart."""
+
+    kind: Literal["header", "cookie"]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """When a request is tried again, before the first byte of an answer."""
+
+    attempts: int = 2
+    """Tries after the first one; 0: none."""
+    on_unreachable: bool = True
+    """No server saw the request."""
+    on_reset: bool = False
+    """A server ended the connection, or the try took too long."""
+    statuses: tuple[int, ...] = ()
+    per_try_timeout_s: float = 0.0
+    """Until the first byte; 0: none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Where the requests for one routable name go."""
 
@@ -72,6 +95,9 @@ class Route:
     """Between bytes of a stream; 0: none."""
     origin: tuple[str, ...]
     """The registry entry that declares the name."""
+    sticky: Sticky | None = None
+    """None: each request gets a pool by chance."""
+    retries: Retries = Retries()
 
 
 @dataclass(frozen=True, slots=True)

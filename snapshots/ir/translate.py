@@ -6,6 +6,7 @@ Expects a validated registry: every pool and model that is referred to exists.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from snapshots.ir import model as ir
 from snapshots.registry import schema
@@ -67,6 +68,8 @@ class _Names:
             targets=tuple(sorted(targets)),
             timeout_s=model.timeout.total_seconds(),
             idle_timeout_s=model.idle_timeout.total_seconds(),
+            sticky=_sticky(model.sticky),
+            retries=_retries(model.retries),
             origin=("models", name),
         )
 
@@ -76,7 +79,7 @@ class _Names:
         return ir.Target(pool, weight, wanted.model or "", keep)
 
     def of_adapter(self, pool: str, adapter: str) -> ir.Route:
-        """Return the route of *adapter*; times are those of the pool's first model."""
+        """Return the route of *adapter*; all but its pool is as for the pool's first model."""
         owner = self._first_model.get(pool)
         model = self._registry.models[owner] if owner else schema.ServedModel(pool=pool)
         return ir.Route(
@@ -85,8 +88,28 @@ class _Names:
             targets=(ir.Target(pool, 1, "", ()),),
             timeout_s=model.timeout.total_seconds(),
             idle_timeout_s=model.idle_timeout.total_seconds(),
+            sticky=_sticky(model.sticky),
+            retries=_retries(model.retries),
             origin=("pools", pool, "adapters"),
         )
+
+
+def _sticky(sticky: schema.Sticky | None) -> ir.Sticky | None:
+    if sticky is None:
+        return None
+    if sticky.header:
+        return ir.Sticky("header", sticky.header)
+    return ir.Sticky("cookie", sticky.cookie or "")
+
+
+def _retries(retries: schema.Retries) -> ir.Retries:
+    return ir.Retries(
+        attempts=retries.attempts,
+        on_unreachable="unreachable" in retries.on,
+        on_reset="reset" in retries.on,
+        statuses=tuple(sorted({cause for cause in retries.on if isinstance(cause, int)})),
+        per_try_timeout_s=retries.per_try_timeout.total_seconds(),
+    )
 
 
 def _weights(model: schema.ServedModel) -> dict[str, int]:
@@ -128,14 +151,7 @@ def _gateway(
 def _aliases(registry: schema.Registry, of_models: dict[str, ir.Route]) -> Iterator[ir.Route]:
     for model, route in of_models.items():
         for alias in registry.models[model].aliases:
-            yield ir.Route(
-                name=alias,
-                base_model=route.base_model,
-                targets=route.targets,
-                timeout_s=route.timeout_s,
-                idle_timeout_s=route.idle_timeout_s,
-                origin=(*route.origin, "aliases"),
-            )
+            yield replace(route, name=alias, origin=(*route.origin, "aliases"))
 
 
 def _path_routes(

@@ -34,6 +34,8 @@ _KINDS: Final[dict[str, Kind]] = {
     "tag:yaml.org,2002:bool": "boolean",
 }
 _TEXT_TAGS: Final = frozenset({STRING_TAG, "tag:yaml.org,2002:value"})
+_FIELDS: Final = frozenset({("retries", "on")})
+"""Fields, each behind the one above it, that YAML 1.1 takes for a boolean and YAML 1.2 does not."""
 _BOOLEANS: Final = {
     "yes": True,
     "true": True,
@@ -189,7 +191,7 @@ class _Reader:
             merged = value.items if isinstance(value, Sequence) else [value]
             if not all(isinstance(item, Mapping) for item in merged):
                 self._refuse(node, path, "`<<` merges mappings only", "write `<<: *anchor`")
-        elif node.tag not in _TEXT_TAGS:
+        elif node.tag not in _TEXT_TAGS and (*path[-1:], node.text) not in _FIELDS:
             kind = _KINDS.get(node.tag, "tagged value")
             message = f"a key must be a text, not the {kind} {code(node.text)}"
             self._refuse(node, (*path, node.text), message, quote_it(node.text))

@@ -6,6 +6,7 @@ in the file.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Final, TypeVar
@@ -97,6 +98,37 @@ RequestPath = Annotated[
     AfterValidator(_check_request_path),
     Field(max_length=MAX_PATH_CHARACTERS, json_schema_extra={"pattern": "^/[^\\s#]*$"}),
 ]
+
+
+# --- headers and cookies ---
+
+FIELD_NAME: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
+"""A token of RFC 9110, of which names of headers and cookies consist."""
+OURS: Final = "x-gateway-"
+MAX_TOKEN_CHARACTERS: Final = 256
+
+
+def _check_token(name: str) -> str:
+    if not re.fullmatch(FIELD_NAME, name):
+        raise ValueRefusedError(
+            f"{code(name)} is not a name of a header or cookie", "letters, digits and `-`"
+        )
+    return name
+
+
+def _check_request_header(name: str) -> str:
+    name = _check_token(name).lower()
+    if name.startswith(OURS):
+        raise ValueRefusedError(
+            f"{code(name)} is removed from what clients send", "choose a header of the clients"
+        )
+    return name
+
+
+_Token = Field(max_length=MAX_TOKEN_CHARACTERS, json_schema_extra={"pattern": FIELD_NAME})
+CookieName = Annotated[str, AfterValidator(_check_token), _Token]
+RequestHeaderName = Annotated[str, AfterValidator(_check_request_header), _Token]
+"""In lower case."""
 
 
 # --- addresses ---

@@ -139,12 +139,19 @@ def _check_models(data: Entries, suggestions: Suggestions) -> Iterator[Refusal]:
         if ("pool" in model) == ("split" in model):
             count = "both" if "pool" in model else "neither"
             yield Refusal(place, f"has {count} of `pool` and `split`", "give exactly one of them")
+        yield from _check_sticky((*place, "sticky"), model.get("sticky"))
         if isinstance(pool := model.get("pool"), str) and pool not in pools:
             yield _dangling((*place, "pool"), pool, pools, suggestions)
         for pool in _mapping(model.get("split")):
             if pool not in pools:
                 yield _dangling((*place, "split", pool), pool, pools, suggestions)
         yield from _check_weights((*place, "split"), _mapping(model.get("split")))
+
+
+def _check_sticky(path: Path, sticky: object) -> Iterator[Refusal]:
+    if isinstance(sticky, Mapping) and ("header" in sticky) == ("cookie" in sticky):
+        count = "both" if "header" in sticky else "neither"
+        yield Refusal(path, f"has {count} of `header` and `cookie`", "give exactly one of them")
 
 
 def _dangling(path: Path, pool: str, pools: Entries, suggestions: Suggestions) -> Refusal:

@@ -6,22 +6,19 @@ Source: "HTTP route components (proto)" of Envoy's API reference.
 from __future__ import annotations
 
 import json
-from datetime import timedelta
-from functools import cache
 
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
 from envoy_data_plane.envoy.extensions.filters.http.lua import v3 as lua_v3
-from envoy_data_plane.envoy.extensions.retry.host.previous_hosts import v3 as previous_hosts_v3
 from envoy_data_plane.google.protobuf import Any
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.resources.encode import pack, struct
 from snapshots.resources.parts import body_limit, literal, seconds, set_header
+from snapshots.resources.retries import build_retry_policy
+from snapshots.resources.sticky import build_hash_policies, shares_of_hash
 
-RETRY_ON = "connect-failure,refused-stream,reset-before-request"
-"""Failures before a server saw the request: trying another one can do no harm."""
 RESPONSE_HEADERS = (names.POOL_HEADER, names.ENDPOINT_HEADER)
 
 
@@ -44,13 +41,19 @@ def build_virtual_host(
 def build_action(route: ir.Route, response_headers: bool) -> route_v3.RouteAction:
     """Return how a request gets to the pools of *route*."""
     mixed = not all(target.rewrite_to for target in route.targets)
+    clusters = [_share(target, response_headers, mixed) for target in route.targets]
+    split = route_v3.WeightedCluster(clusters=clusters)
+    if route.sticky:
+        split.use_hash_policy = True
+        weights = shares_of_hash([target.weight for target in route.targets])
+        for cluster, weight in zip(clusters, weights, strict=True):
+            cluster.weight = weight
     return route_v3.RouteAction(
-        weighted_clusters=route_v3.WeightedCluster(
-            clusters=[_share(target, response_headers, mixed) for target in route.targets]
-        ),
+        weighted_clusters=split,
+        hash_policy=build_hash_policies(route.sticky) if route.sticky else [],
         timeout=seconds(route.timeout_s),
         idle_timeout=seconds(route.idle_timeout_s),
-        retry_policy=_retry_policy(),
+        retry_policy=build_retry_policy(route.retries),
     )
 
 
@@ -81,25 +84,6 @@ def _rewrite(target: ir.Target, mixed: bool) -> dict[str, Any]:
 
 def _json_escaped(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]
-
-
-@cache
-def _retry_policy() -> route_v3.RetryPolicy:
-    other_host = route_v3.RetryPolicyRetryHostPredicate(
-        name="envoy.retry_host_predicates.previous_hosts",
-        typed_config=pack(previous_hosts_v3.PreviousHostsPredicate()),
-    )
-    return route_v3.RetryPolicy(
-        retry_on=RETRY_ON,
-        num_retries=2,
-        retry_host_predicate=[other_host],
-        host_selection_retry_max_attempts=3,
-        # Another pool of a split may be chosen, and the rewrite then does as that pool asks.
-        refresh_cluster_on_retry=True,
-        retry_back_off=route_v3.RetryPolicyRetryBackOff(
-            base_interval=timedelta(milliseconds=25), max_interval=timedelta(milliseconds=250)
-        ),
-    )
 
 
 def base_model_header(route: ir.Route) -> core_v3.HeaderValueOption:

@@ -81,6 +81,10 @@ DURATIONS = st.sampled_from(["1ms", "250ms", "1.5s", "15s", "5m", "24h"])
 REQUEST_PATHS = st.sampled_from(["/health", "/", "/v1/health?deep=1"])
 
 
+TOKENS = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,8}", fullmatch=True)
+STICKY = TOKENS.map(lambda name: {"header": name}) | TOKENS.map(lambda name: {"cookie": name})
+
+
 def _mappings(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Data]:
     """Draw a mapping that may have each of *fields*, or not."""
     return st.fixed_dictionaries({}, optional=fields)
@@ -143,7 +147,8 @@ def _models(pools: list[str]) -> st.SearchStrategy[Data]:
     ).filter(lambda weights: sum(weights.values()))
     times = _mappings(timeout=DURATIONS | st.just("0s"), idle_timeout=DURATIONS | st.just("0s"))
     target = one | split.map(lambda weights: {"split": weights})
-    return st.builds(lambda *parts: parts[0] | parts[1], target, times)
+    routing = _mappings(sticky=STICKY, retries=RETRIES)
+    return st.builds(lambda *parts: parts[0] | parts[1] | parts[2], target, times, routing)
 
 
 def _pools(addresses: st.SearchStrategy[str]) -> st.SearchStrategy[Data]:
@@ -164,6 +169,12 @@ def _pools(addresses: st.SearchStrategy[str]) -> st.SearchStrategy[Data]:
     )
 
 
+CAUSES = st.sampled_from(["unreachable", "reset"]) | st.integers(400, 599)
+RETRIES = _mappings(
+    attempts=st.integers(0, 10),
+    on=st.lists(CAUSES, min_size=1, max_size=3),
+    per_try_timeout=DURATIONS | st.just("0s"),
+)
 EXTRACTIONS = _mappings(
     mode=st.sampled_from(["ext_proc", "native"]),
     on_failure=st.sampled_from(["native", "reject"]),

@@ -46,6 +46,11 @@ class Exchange:
         await self.response.write_eof()
         self.ended.set()
 
+    def cut(self) -> None:
+        """Close the connection in the middle of the answer."""
+        assert self._request.transport
+        self._request.transport.abort()
+
     async def left(self) -> None:
         """Wait until the other end has gone away."""
         async with asyncio.timeout(WITHIN_S):

@@ -44,8 +44,9 @@ def command(
 
     Exits with 1 if Envoy would refuse it for its model, path or method.
     """
-    notes = tuple(_notes(header))
     gateway = gateway_for(translate(read_registry(registry)), node_cluster)
+    sticky = {r.sticky.name for r in gateway.routes if r.sticky and r.sticky.kind == "header"}
+    notes = tuple(_notes(header, sticky))
     explanation = explain(gateway, Request(model, path, method.upper()))
     if as_json:
         click.echo(json.dumps({**asdict(explanation), "notes": notes}, ensure_ascii=False))
@@ -56,13 +57,15 @@ def command(
         raise click.exceptions.Exit(1)
 
 
-def _notes(headers: tuple[str, ...]) -> Iterator[str]:
+def _notes(headers: tuple[str, ...], sticky: set[str]) -> Iterator[str]:
     for header in headers:
         name, separator, _ = header.partition("=")
         if not separator or not name:
             raise click.BadParameter(f"{header!r} is not NAME=VALUE", param_hint="--header")
         if name.lower().startswith(ROUTING_HEADER_PREFIX):
             yield f"{name} is removed: no client picks a route by header"
+        elif name.lower() in sticky:
+            yield f"{name} keeps a user with one pool, where the model is sticky by it"
         else:
             yield f"{name} has no part in routing"
 
@@ -78,6 +81,8 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     yield f"path      {explanation.upstream_path}"
     yield f"base      {explanation.base_model}"
     yield f"timeout   {explanation.timeout_s:g} s" if explanation.timeout_s else "timeout   none"
+    for index, rule in enumerate(explanation.rules):
+        yield f"{'rules' if index == 0 else '':9} {rule}"
     for share in explanation.shares:
         yield from _share_lines(share)
 

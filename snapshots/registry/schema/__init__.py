@@ -8,6 +8,7 @@ from snapshots.registry.schema.file import Registry
 from snapshots.registry.schema.gateways import Extraction, Gateway
 from snapshots.registry.schema.models import MAX_SPLIT_WEIGHT, ServedModel
 from snapshots.registry.schema.pools import Endpoint, HealthCheck, Pool
+from snapshots.registry.schema.routing import Retries, Sticky
 
 __all__ = [
     "MAX_SPLIT_WEIGHT",
@@ -17,5 +18,7 @@ __all__ = [
     "HealthCheck",
     "Pool",
     "Registry",
+    "Retries",
     "ServedModel",
+    "Sticky",
 ]

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from snapshots.registry.fields import Duration, Name, PathPrefix, WholeNumber
 from snapshots.registry.schema.part import RegistryPart
+from snapshots.registry.schema.routing import DEFAULT_RETRIES, Retries, Sticky
 
 MAX_SPLIT_WEIGHT: Final = 2**32 - 1
 """Of one pool and of all pools of a split: Envoy adds them up in 32 bits."""
@@ -61,4 +62,14 @@ class ServedModel(RegistryPart):
     idle_timeout: Duration = Field(
         default=timedelta(seconds=300),
         description="Longest pause between two pieces of an answer; `0s` for no limit.",
+    )
+    sticky: Sticky | None = Field(
+        default=None,
+        description="What keeps a user with one pool of a split: a header or a cookie.",
+        examples=[{"header": "x-user-id"}, {"cookie": "session"}],
+    )
+    retries: Retries = Field(
+        default=DEFAULT_RETRIES,
+        description="When and how often a request is tried again at another server.",
+        examples=[{"attempts": 2, "on": ["unreachable", 503], "per_try_timeout": "30s"}],
     )

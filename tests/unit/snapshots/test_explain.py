@@ -15,6 +15,11 @@ pools:
   idle: {endpoints: []}
 models:
   small: {pool: a, aliases: [tiny], paths: [/v1/small, /team/small], timeout: 5s}
+  kept:
+    split: {a: 70, b: 30}
+    sticky: {header: X-User-Id}
+    retries: {attempts: 1, on: [reset, 503, 429], per_try_timeout: 30s}
+  once: {pool: a, retries: {attempts: 0}}
   auto: {split: {a: 70, b: 30, idle: 0}, paths: [/v1/small/auto], timeout: 0s}
 """
 [GATEWAY] = translate(registry(REGISTRY)).gateways
@@ -40,7 +45,21 @@ def test_a_model_goes_to_its_pool():
         upstream_path="/v1/chat/completions",
         shares=(Share("a", 100.0, "org/a", A),),
         timeout_s=5.0,
+        rules=("it is tried again up to 2 times if no server saw it",),
     )
+
+
+def test_what_else_holds_is_told_in_words():
+    sticky, retries = explained("kept").rules
+
+    assert sticky == (
+        "the same header x-user-id always leads to the same pool; without it, chance decides"
+    )
+    assert retries == (
+        "it is tried again once if its server ended the connection unanswered, or nothing came "
+        "within 30 s, or the answer is 429, 503"
+    )
+    assert explained("once").rules == ("it is never tried again",)
 
 
 def test_a_split_tells_the_share_of_each_pool():

@@ -99,6 +99,8 @@ def test_every_part_of_the_file_is_found():
         ("pools", ANY, "endpoints", ANY): "Endpoint",
         ("pools", ANY, "health_check"): "HealthCheck",
         ("models", ANY): "ServedModel",
+        ("models", ANY, "sticky"): "Sticky",
+        ("models", ANY, "retries"): "Retries",
         ("extraction",): "Extraction",
     }
 

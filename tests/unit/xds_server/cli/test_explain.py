@@ -49,6 +49,7 @@ def test_the_whole_way_of_a_request_is_told(explain):
         "path      /v1/chat/completions\n"
         "base      auto\n"
         "timeout   300 s\n"
+        "rules     it is tried again up to 2 times if no server saw it\n"
         "pool      a: 66.67 %, model rewritten to 'org/a'\n"
         "            10.0.0.1:8000\n"
         "            10.0.0.2:8000\n"
@@ -150,6 +151,7 @@ def test_json_holds_the_same(explain):
             }
         ],
         "timeout_s": 300.0,
+        "rules": ["it is tried again up to 2 times if no server saw it"],
         "notes": ["a has no part in routing"],
     }
 

@@ -1,0 +1,61 @@
+"""The examples of `envoy/examples` run as their pages say, and show what they claim."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from snapshots.registry.loader import load_registry
+from tests.docs.shell import ROOT
+
+pytestmark = pytest.mark.envoy
+
+EXAMPLES = ROOT / "envoy" / "examples"
+LIMIT_S = 120
+
+
+def run(name: str) -> str:
+    """Return what the example *name* prints."""
+    script = EXAMPLES / name / "run.py"
+    ran = subprocess.run(
+        [sys.executable, script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return ran.stdout
+
+
+def percent(printed: str, line: str) -> list[float]:
+    """Return the percentages on the line that begins with *line*."""
+    [found] = (text for text in printed.splitlines() if text.startswith(line))
+    return [float(figure) for figure in re.findall(r"([\d.]+)%", found)]
+
+
+@pytest.mark.parametrize("folder", sorted(EXAMPLES.iterdir()), ids=lambda folder: folder.name)
+def test_each_has_a_registry_and_a_page_with_the_command(folder):
+    registry = folder / "registry.yaml"
+
+    assert load_registry(registry.read_bytes(), str(registry)).models
+    assert (
+        f".venv/bin/python envoy/examples/{folder.name}/run.py"
+        in (folder / "README.md").read_text()
+    )
+
+
+def test_sticky_keeps_users_and_moves_only_those_that_must():
+    printed = run("sticky")
+
+    assert percent(printed, "90 to 10") == pytest.approx([90, 10], abs=2.5)
+    assert percent(printed, "80 to 20") == pytest.approx([80, 20], abs=2.5)
+    assert percent(printed, "users of another pool the second time") == [0]
+    assert percent(printed, "users that the edit moved to candidate") == pytest.approx(
+        [10], abs=2.5
+    )
+    assert percent(printed, "users that the edit moved away from it") == [0]

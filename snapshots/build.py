@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
 from typing import ParamSpec
 
 from snapshots.consistency import check_consistency
@@ -99,7 +100,7 @@ class SnapshotBuilder:
 def _cluster_part(pool: ir.Pool) -> Hashable:
     """Return what the cluster of *pool* depends on: not its endpoints, if those travel by EDS."""
     endpoints = pool.endpoints if pool.by_dns else ()
-    return (pool.name, endpoints, pool.health_check, pool.load_balancing, pool.rewrites)
+    return replace(pool, endpoints=endpoints)
 
 
 def _no_model_cluster() -> Resource:

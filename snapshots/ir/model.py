@@ -44,6 +44,11 @@ class Pool:
     load_balancing: LoadBalancing
     rewrites: bool
     """Whether some request to this pool gets another `model` in its body."""
+    max_requests: int | None = None
+    """At a time, from each Envoy; None: no bound. Likewise `max_pending`."""
+    max_pending: int | None = None
+    """Requests that wait for a connection."""
+    connect_timeout_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -40,6 +40,9 @@ def _pool(name: str, pool: schema.Pool) -> ir.Pool:
         else None,
         load_balancing=pool.load_balancing,
         rewrites=pool.model is not None,
+        max_requests=pool.max_requests,
+        max_pending=pool.max_pending,
+        connect_timeout_s=pool.connect_timeout.total_seconds(),
     )
 
 

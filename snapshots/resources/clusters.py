@@ -24,7 +24,6 @@ from snapshots.resources.parts import ADS, seconds
 from snapshots.resources.scripts import rewrite_script
 from snapshots.resources.typed_struct import TypedStruct
 
-CONNECT_TIMEOUT_S = 5.0
 UNBOUNDED = 1_000_000
 """Envoy's default of 1,024 requests for a cluster is far below what streams of tokens need."""
 HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -43,7 +42,7 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
     """Return the cluster of *pool*; its endpoints travel by EDS unless Envoy resolves them."""
     cluster = cluster_v3.Cluster(
         name=names.cluster_name(pool.name),
-        connect_timeout=seconds(CONNECT_TIMEOUT_S),
+        connect_timeout=seconds(pool.connect_timeout_s),
         lb_policy=LB_POLICIES[pool.load_balancing],
         common_lb_config=cluster_v3.ClusterCommonLbConfig(
             # A dead server gets no request, also when all are dead: 503 says it.
@@ -53,7 +52,7 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
         ),
         # Else a removed server that still answers its health check keeps getting requests.
         ignore_health_on_host_removal=True,
-        circuit_breakers=_circuit_breakers(),
+        circuit_breakers=_circuit_breakers(pool),
         outlier_detection=_outlier_detection(),
         health_checks=[_health_check(pool.health_check)] if pool.health_check else [],
         typed_extension_protocol_options={HTTP_PROTOCOL_OPTIONS: _http_options(pool.rewrites)},
@@ -81,11 +80,11 @@ def _set_discovery(cluster: cluster_v3.Cluster, pool: ir.Pool) -> None:
         cluster.eds_cluster_config = cluster_v3.ClusterEdsClusterConfig(eds_config=ADS)
 
 
-def _circuit_breakers() -> cluster_v3.CircuitBreakers:
+def _circuit_breakers(pool: ir.Pool) -> cluster_v3.CircuitBreakers:
     thresholds = cluster_v3.CircuitBreakersThresholds(
         max_connections=UNBOUNDED,
-        max_pending_requests=UNBOUNDED,
-        max_requests=UNBOUNDED,
+        max_pending_requests=pool.max_pending or UNBOUNDED,
+        max_requests=pool.max_requests or UNBOUNDED,
         max_retries=UNBOUNDED,
         retry_budget=cluster_v3.CircuitBreakersThresholdsRetryBudget(
             budget_percent=type_v3.Percent(value=20), min_retry_concurrency=10

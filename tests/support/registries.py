@@ -165,6 +165,9 @@ def _pools(addresses: st.SearchStrategy[str]) -> st.SearchStrategy[Data]:
             "model": NAMES,
             "health_check": st.just(False) | check,
             "load_balancing": st.sampled_from(policies),
+            "max_requests": st.integers(1, 1_000_000),
+            "max_pending": st.integers(1, 1_000_000),
+            "connect_timeout": DURATIONS,
         },
     )
 

@@ -21,6 +21,7 @@ from snapshots.registry.fields import (
 from snapshots.registry.schema.part import RegistryPart
 
 MAX_ENDPOINT_WEIGHT: Final = 65535
+MAX_AT_A_TIME: Final = 1_000_000
 
 
 class Endpoint(RegistryPart):
@@ -101,4 +102,24 @@ class Pool(RegistryPart):
             default="least_request",
             description="How Envoy picks one of the pool's healthy servers for a request.",
         )
+    )
+    max_requests: Annotated[WholeNumber, Field(ge=1, le=MAX_AT_A_TIME)] | None = Field(
+        default=None,
+        description=(
+            "How many requests each Envoy may have at the pool at a time; one more is answered "
+            "with 503 at once. Without it there is no bound."
+        ),
+        examples=[256],
+    )
+    max_pending: Annotated[WholeNumber, Field(ge=1, le=MAX_AT_A_TIME)] | None = Field(
+        default=None,
+        description=(
+            "How many requests of each Envoy may wait for a connection to the pool at a time; one "
+            "more is answered with 503 at once. Without it there is no bound."
+        ),
+        examples=[64],
+    )
+    connect_timeout: PositiveDuration = Field(
+        default=timedelta(seconds=5),
+        description="Time in which a server must take a connection.",
     )

@@ -16,6 +16,7 @@ from snapshots.resources.encode import encode
 from snapshots.resources.endpoints import build_load_assignment
 from snapshots.resources.listeners import build_listener
 from snapshots.resources.no_model_routes import build_no_model_routes
+from snapshots.resources.parts import cluster_of
 from snapshots.resources.routes import build_model_routes, build_scope
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot, TypeSnapshot
 from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE
@@ -70,13 +71,14 @@ class SnapshotBuilder:
 
     def _clusters(self, gateway: ir.Gateway) -> Iterator[Resource]:
         yield self._intern(CLUSTER, _no_model_cluster)
-        for pool in gateway.pools:
+        for pool in (*gateway.pools, *gateway.shadows):
             yield self._intern((CLUSTER, _cluster_part(pool)), _cluster, pool)
 
     def _endpoints(self, gateway: ir.Gateway) -> Iterator[Resource]:
-        for pool in gateway.pools:
+        for pool in (*gateway.pools, *gateway.shadows):
             if not pool.by_dns:
-                yield self._intern((ENDPOINT, pool.name, pool.endpoints), _load_assignment, pool)
+                key = (ENDPOINT, cluster_of(pool), pool.endpoints)
+                yield self._intern(key, _load_assignment, pool)
 
     def _listener(self, gateway: ir.Gateway) -> Resource:
         part = (gateway.name, gateway.host, gateway.port, gateway.extraction)
@@ -108,12 +110,12 @@ def _no_model_cluster() -> Resource:
 
 
 def _cluster(pool: ir.Pool) -> Resource:
-    return encode(names.cluster_name(pool.name), build_cluster(pool), _origin(pool))
+    return encode(cluster_of(pool), build_cluster(pool), _origin(pool))
 
 
 def _load_assignment(pool: ir.Pool) -> Resource:
     origin = (*_origin(pool), "endpoints")
-    return encode(names.cluster_name(pool.name), build_load_assignment(pool), origin)
+    return encode(cluster_of(pool), build_load_assignment(pool), origin)
 
 
 def _origin(pool: ir.Pool) -> tuple[str, ...]:

@@ -75,3 +75,5 @@ def _clusters_of_routes(body: bytes) -> Iterator[str]:
                 yield route.route.cluster
             for share in route.route.weighted_clusters.clusters:
                 yield share.name
+            for mirror in route.route.request_mirror_policies:
+                yield mirror.cluster

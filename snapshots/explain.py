@@ -117,6 +117,9 @@ def _rules(route: ir.Route) -> Iterator[str]:
     if route.sticky and len(route.targets) > 1:
         told_by = f"{route.sticky.kind} {route.sticky.name}"
         yield f"the same {told_by} always leads to the same pool; without it, chance decides"
+    if route.mirror:
+        copied = f"{route.mirror.percent} % of the requests are copied to pool {route.mirror.pool}"
+        yield f"{copied}; nobody waits for the answers to the copies"
     yield _about(route.retries)
 
 

@@ -49,6 +49,9 @@ class Pool:
     max_pending: int | None = None
     """Requests that wait for a connection."""
     connect_timeout_s: float = 5.0
+    shadow: Target | None = None
+    """How copies of requests are rewritten, if this is the pool as it takes those; one more cluster
+    then, so that nothing of the copies touches the requests."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -87,6 +90,14 @@ class Retries:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirror:
+    """A pool that gets copies of requests."""
+
+    pool: str
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Where the requests for one routable name go."""
 
@@ -103,6 +114,7 @@ class Route:
     sticky: Sticky | None = None
     """None: each request gets a pool by chance."""
     retries: Retries = Retries()
+    mirror: Mirror | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +152,8 @@ class Gateway:
     """Longest prefix first."""
     pools: tuple[Pool, ...]
     """Those that the routes refer to, sorted by name."""
+    shadows: tuple[Pool, ...] = ()
+    """The pools that get copies of requests, as they take those; sorted by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,12 +47,19 @@ BUFFER_FILTER: Final = "envoy.filters.http.buffer"
 ROUTER_FILTER: Final = "envoy.filters.http.router"
 REWRITE_FILTER: Final = "modelyard.rewrite_model"
 """The upstream Lua filter; a weighted cluster addresses its per-route context by this name."""
+REWRITE_SHADOW_FILTER: Final = "modelyard.rewrite_shadow"
+"""The same of a pool that takes copies; its context is its own, whatever the route says."""
 UPSTREAM_CODEC_FILTER: Final = "envoy.filters.http.upstream_codec"
 
 
 def cluster_name(pool: str) -> str:
     """Return the name of the cluster, and of the load assignment, of *pool*; unique by pool."""
     return f"pool/{pool}"
+
+
+def shadow_name(pool: str) -> str:
+    """Return the name of the cluster, and of the load assignment, of *pool* for copies."""
+    return f"shadow/{pool}"
 
 
 def route_name(routable: str) -> str:

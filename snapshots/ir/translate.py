@@ -73,8 +73,13 @@ class _Names:
             idle_timeout_s=model.idle_timeout.total_seconds(),
             sticky=_sticky(model.sticky),
             retries=_retries(model.retries),
+            mirror=ir.Mirror(model.mirror.pool, model.mirror.percent) if model.mirror else None,
             origin=("models", name),
         )
+
+    def shadow(self, pool: ir.Pool) -> ir.Pool:
+        """Return *pool* as it takes copies of requests."""
+        return replace(pool, shadow=self._target(pool.name, 1))
 
     def _target(self, pool: str, weight: int) -> ir.Target:
         wanted = self._registry.pools[pool]
@@ -131,6 +136,7 @@ def _gateway(
     used = {target.pool for route in of_models.values() for target in route.targets}
     if gateway.models == "*":
         used |= {pool for pool, declared in registry.pools.items() if declared.adapters}
+    mirrored = {route.mirror.pool for route in of_models.values() if route.mirror}
     routes = [
         *of_models.values(),
         *_aliases(registry, of_models),
@@ -148,6 +154,7 @@ def _gateway(
         routes=tuple(sorted(routes, key=lambda route: route.name)),
         path_routes=tuple(sorted(_path_routes(registry, of_models), key=_longest_first)),
         pools=tuple(pools[pool] for pool in sorted(used)),
+        shadows=tuple(names.shadow(pools[pool]) for pool in sorted(mirrored)),
     )
 
 

@@ -101,6 +101,8 @@ def _check_pools(data: Entries) -> Iterator[Refusal]:
         for pool, weight in _weights(entry).items():
             if weight > 0:
                 needed.setdefault(pool, f"model {code(model)}")
+        if isinstance(mirrored := _mapping(entry.get("mirror")).get("pool"), str):
+            needed.setdefault(mirrored, f"the mirror of model {code(model)}")
     for name, entry in _mappings(data, "pools"):
         for _index, adapter in _texts(entry, "adapters"):
             needed.setdefault(name, f"adapter {code(adapter)}")
@@ -145,6 +147,9 @@ def _check_models(data: Entries, suggestions: Suggestions) -> Iterator[Refusal]:
         for pool in _mapping(model.get("split")):
             if pool not in pools:
                 yield _dangling((*place, "split", pool), pool, pools, suggestions)
+        shadow = _mapping(model.get("mirror")).get("pool")
+        if isinstance(shadow, str) and shadow not in pools:
+            yield _dangling((*place, "mirror", "pool"), shadow, pools, suggestions)
         yield from _check_weights((*place, "split"), _mapping(model.get("split")))
 
 

@@ -18,16 +18,16 @@ from envoy_data_plane.google.protobuf import Any
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
-from snapshots.resources.encode import Plain, pack, struct
+from snapshots.resources.encode import pack
 from snapshots.resources.endpoints import build_load_assignment
-from snapshots.resources.parts import ADS, seconds
-from snapshots.resources.scripts import rewrite_script
-from snapshots.resources.typed_struct import TypedStruct
+from snapshots.resources.parts import ADS, cluster_of, seconds
+from snapshots.resources.rewrite import build_rewrite_filter
 
 UNBOUNDED = 1_000_000
 """Envoy's default of 1,024 requests for a cluster is far below what streams of tokens need."""
+MAX_COPIES = 256
+"""Copies of requests that a pool may have at a time: one that hangs is not to fill the memory."""
 HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-LUA_TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
 
 LB_POLICIES = {
     "least_request": cluster_v3.ClusterLbPolicy.LEAST_REQUEST,
@@ -41,7 +41,7 @@ LB_POLICIES = {
 def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
     """Return the cluster of *pool*; its endpoints travel by EDS unless Envoy resolves them."""
     cluster = cluster_v3.Cluster(
-        name=names.cluster_name(pool.name),
+        name=cluster_of(pool),
         connect_timeout=seconds(pool.connect_timeout_s),
         lb_policy=LB_POLICIES[pool.load_balancing],
         common_lb_config=cluster_v3.ClusterCommonLbConfig(
@@ -55,7 +55,9 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
         circuit_breakers=_circuit_breakers(pool),
         outlier_detection=_outlier_detection(),
         health_checks=[_health_check(pool.health_check)] if pool.health_check else [],
-        typed_extension_protocol_options={HTTP_PROTOCOL_OPTIONS: _http_options(pool.rewrites)},
+        typed_extension_protocol_options={
+            HTTP_PROTOCOL_OPTIONS: _http_options(pool.rewrites, pool.shadow)
+        },
     )
     _set_discovery(cluster, pool)
     return cluster
@@ -84,7 +86,7 @@ def _circuit_breakers(pool: ir.Pool) -> cluster_v3.CircuitBreakers:
     thresholds = cluster_v3.CircuitBreakersThresholds(
         max_connections=UNBOUNDED,
         max_pending_requests=pool.max_pending or UNBOUNDED,
-        max_requests=pool.max_requests or UNBOUNDED,
+        max_requests=pool.max_requests or (MAX_COPIES if pool.shadow else UNBOUNDED),
         max_retries=UNBOUNDED,
         retry_budget=cluster_v3.CircuitBreakersThresholdsRetryBudget(
             budget_percent=type_v3.Percent(value=20), min_retry_concurrency=10
@@ -126,8 +128,7 @@ def _health_check(check: ir.HealthCheck) -> core_v3.HealthCheck:
 
 
 @cache
-def _http_options(rewrites: bool) -> Any:
-    filters = [hcm_v3.HttpFilter(name=names.REWRITE_FILTER, typed_config=_rewrite_filter())]
+def _http_options(rewrites: bool, shadow: ir.Target | None) -> Any:
     codec = hcm_v3.HttpFilter(
         name=names.UPSTREAM_CODEC_FILTER, typed_config=pack(upstream_codec_v3.UpstreamCodec())
     )
@@ -135,19 +136,6 @@ def _http_options(rewrites: bool) -> Any:
         explicit_http_config=upstreams_v3.HttpProtocolOptionsExplicitHttpConfig(
             http_protocol_options=core_v3.Http1ProtocolOptions()
         ),
-        http_filters=[*filters, codec] if rewrites else [],
+        http_filters=[build_rewrite_filter(shadow), codec] if rewrites else [],
     )
     return pack(options)
-
-
-@cache
-def _rewrite_filter() -> Any:
-    """Return the Lua filter that writes the pool's model name into the body.
-
-    `shared_vm_id` lets all clusters share one Lua state; our types do not know the field yet.
-    """
-    lua: dict[str, Plain] = {
-        "default_source_code": {"inline_string": rewrite_script()},
-        "shared_vm_id": names.REWRITE_FILTER,
-    }
-    return pack(TypedStruct(type_url=LUA_TYPE, value=struct(lua)))

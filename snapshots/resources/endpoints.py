@@ -11,15 +11,14 @@ from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.endpoint import v3 as endpoint_v3
 
 from snapshots.ir import model as ir
-from snapshots.ir import names
-from snapshots.resources.parts import socket_address
+from snapshots.resources.parts import cluster_of, socket_address
 
 
 def build_load_assignment(pool: ir.Pool) -> endpoint_v3.ClusterLoadAssignment:
     """Return the servers of *pool*, grouped by zone."""
     by_zone = groupby(pool.endpoints, key=lambda endpoint: endpoint.zone)
     return endpoint_v3.ClusterLoadAssignment(
-        cluster_name=names.cluster_name(pool.name),
+        cluster_name=cluster_of(pool),
         endpoints=[_locality(zone, tuple(members)) for zone, members in by_zone],
     )
 

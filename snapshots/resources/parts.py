@@ -7,6 +7,7 @@ from datetime import timedelta
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 
 from snapshots.ir import model as ir
+from snapshots.ir import names
 
 ADS = core_v3.ConfigSource(
     ads=core_v3.AggregatedConfigSource(), resource_api_version=core_v3.ApiVersion.V3
@@ -17,6 +18,11 @@ ADS = core_v3.ConfigSource(
 MAX_UINT32 = 2**32 - 1
 RENAMING_BYTES = 512
 """By how much a body may grow when a pool's name, in JSON, takes the place of the client's."""
+
+
+def cluster_of(pool: ir.Pool) -> str:
+    """Return the name of the cluster, and of the load assignment, of *pool*."""
+    return names.shadow_name(pool.name) if pool.shadow else names.cluster_name(pool.name)
 
 
 def body_limit(extraction: ir.Extraction) -> int:

@@ -5,18 +5,15 @@ Source: "HTTP route components (proto)" of Envoy's API reference.
 
 from __future__ import annotations
 
-import json
-
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.config.route import v3 as route_v3
-from envoy_data_plane.envoy.extensions.filters.http.lua import v3 as lua_v3
-from envoy_data_plane.google.protobuf import Any
+from envoy_data_plane.envoy.type import v3 as type_v3
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
-from snapshots.resources.encode import pack, struct
 from snapshots.resources.parts import body_limit, literal, seconds, set_header
 from snapshots.resources.retries import build_retry_policy
+from snapshots.resources.rewrite import rewrite_per_route
 from snapshots.resources.sticky import build_hash_policies, shares_of_hash
 
 RESPONSE_HEADERS = (names.POOL_HEADER, names.ENDPOINT_HEADER)
@@ -54,6 +51,18 @@ def build_action(route: ir.Route, response_headers: bool) -> route_v3.RouteActio
         timeout=seconds(route.timeout_s),
         idle_timeout=seconds(route.idle_timeout_s),
         retry_policy=build_retry_policy(route.retries),
+        request_mirror_policies=[_copies(route.mirror)] if route.mirror else [],
+    )
+
+
+def _copies(mirror: ir.Mirror) -> route_v3.RouteActionRequestMirrorPolicy:
+    percent = type_v3.FractionalPercent(
+        numerator=mirror.percent, denominator=type_v3.FractionalPercentDenominatorType.HUNDRED
+    )
+    return route_v3.RouteActionRequestMirrorPolicy(
+        cluster=names.shadow_name(mirror.pool),
+        runtime_fraction=core_v3.RuntimeFractionalPercent(default_value=percent),
+        disable_shadow_host_suffix_append=True,
     )
 
 
@@ -67,23 +76,8 @@ def _share(
         name=names.cluster_name(target.pool),
         weight=target.weight,
         response_headers_to_add=named,
-        typed_per_filter_config=_rewrite(target, mixed),
+        typed_per_filter_config=rewrite_per_route(target, mixed=mixed),
     )
-
-
-def _rewrite(target: ir.Target, mixed: bool) -> dict[str, Any]:
-    if not target.rewrite_to:
-        return {}
-    context = {"model": _json_escaped(target.rewrite_to)}
-    if target.keep:
-        context["keep"] = "".join(f"\n{name}" for name in target.keep) + "\n"
-    if mixed:
-        context["mixed"] = "true"
-    return {names.REWRITE_FILTER: pack(lua_v3.LuaPerRoute(filter_context=struct(context)))}
-
-
-def _json_escaped(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def base_model_header(route: ir.Route) -> core_v3.HeaderValueOption:

@@ -134,7 +134,9 @@ def _deal(draw: Any, entry: Data, field: str, names: Any) -> None:
 
 def _is_needed(pool: str, entry: Data, models: Data) -> bool:
     used = any(
-        model.get("pool") == pool or model.get("split", {}).get(pool, 0) > 0
+        model.get("pool") == pool
+        or model.get("split", {}).get(pool, 0) > 0
+        or model.get("mirror", {}).get("pool") == pool
         for model in models.values()
     )
     return used or bool(entry.get("adapters"))
@@ -147,7 +149,9 @@ def _models(pools: list[str]) -> st.SearchStrategy[Data]:
     ).filter(lambda weights: sum(weights.values()))
     times = _mappings(timeout=DURATIONS | st.just("0s"), idle_timeout=DURATIONS | st.just("0s"))
     target = one | split.map(lambda weights: {"split": weights})
-    routing = _mappings(sticky=STICKY, retries=RETRIES)
+    shadow = st.sampled_from(pools).map(lambda pool: {"pool": pool})
+    mirror = st.tuples(shadow, _mappings(percent=st.integers(1, 100))).map(lambda p: p[0] | p[1])
+    routing = _mappings(sticky=STICKY, retries=RETRIES, mirror=mirror)
     return st.builds(lambda *parts: parts[0] | parts[1] | parts[2], target, times, routing)
 
 

@@ -8,7 +8,7 @@ from snapshots.registry.schema.file import Registry
 from snapshots.registry.schema.gateways import Extraction, Gateway
 from snapshots.registry.schema.models import MAX_SPLIT_WEIGHT, ServedModel
 from snapshots.registry.schema.pools import Endpoint, HealthCheck, Pool
-from snapshots.registry.schema.routing import Retries, Sticky
+from snapshots.registry.schema.routing import Mirror, Retries, Sticky
 
 __all__ = [
     "MAX_SPLIT_WEIGHT",
@@ -16,6 +16,7 @@ __all__ = [
     "Extraction",
     "Gateway",
     "HealthCheck",
+    "Mirror",
     "Pool",
     "Registry",
     "Retries",

@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from snapshots.registry.fields import Duration, Name, PathPrefix, WholeNumber
 from snapshots.registry.schema.part import RegistryPart
-from snapshots.registry.schema.routing import DEFAULT_RETRIES, Retries, Sticky
+from snapshots.registry.schema.routing import DEFAULT_RETRIES, Mirror, Retries, Sticky
 
 MAX_SPLIT_WEIGHT: Final = 2**32 - 1
 """Of one pool and of all pools of a split: Envoy adds them up in 32 bits."""
@@ -72,4 +72,9 @@ class ServedModel(RegistryPart):
         default=DEFAULT_RETRIES,
         description="When and how often a request is tried again at another server.",
         examples=[{"attempts": 2, "on": ["unreachable", 503], "per_try_timeout": "30s"}],
+    )
+    mirror: Mirror | None = Field(
+        default=None,
+        description="A pool that gets copies of the requests; its answers are thrown away.",
+        examples=[{"pool": "llama-next", "percent": 10}],
     )

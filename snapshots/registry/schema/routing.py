@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from snapshots.registry.fields import (
     CookieName,
     Duration,
+    Name,
     RequestHeaderName,
     WholeNumber,
 )
@@ -79,6 +80,15 @@ class Retries(RegistryPart):
             "Time in which each try must bring the first byte of an answer; `0s` for no limit but "
             "`timeout` of the model."
         ),
+    )
+
+
+class Mirror(RegistryPart):
+    """A pool that gets copies of a model's requests, and whose answers nobody sees."""
+
+    pool: Name = Field(description="The pool that gets the copies.", examples=["llama-next"])
+    percent: Annotated[WholeNumber, Field(ge=1, le=100)] = Field(
+        default=100, description="How many of a hundred requests are copied."
     )
 
 

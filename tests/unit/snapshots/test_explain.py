@@ -19,7 +19,7 @@ models:
     split: {a: 70, b: 30}
     sticky: {header: X-User-Id}
     retries: {attempts: 1, on: [reset, 503, 429], per_try_timeout: 30s}
-  once: {pool: a, retries: {attempts: 0}}
+  once: {pool: a, retries: {attempts: 0}, mirror: {pool: b, percent: 5}}
   auto: {split: {a: 70, b: 30, idle: 0}, paths: [/v1/small/auto], timeout: 0s}
 """
 [GATEWAY] = translate(registry(REGISTRY)).gateways
@@ -59,7 +59,10 @@ def test_what_else_holds_is_told_in_words():
         "it is tried again once if its server ended the connection unanswered, or nothing came "
         "within 30 s, or the answer is 429, 503"
     )
-    assert explained("once").rules == ("it is never tried again",)
+    assert explained("once").rules == (
+        "5 % of the requests are copied to pool b; nobody waits for the answers to the copies",
+        "it is never tried again",
+    )
 
 
 def test_a_split_tells_the_share_of_each_pool():

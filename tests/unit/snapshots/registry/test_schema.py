@@ -101,6 +101,7 @@ def test_every_part_of_the_file_is_found():
         ("models", ANY): "ServedModel",
         ("models", ANY, "sticky"): "Sticky",
         ("models", ANY, "retries"): "Retries",
+        ("models", ANY, "mirror"): "Mirror",
         ("extraction",): "Extraction",
     }
 

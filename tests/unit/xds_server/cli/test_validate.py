@@ -49,7 +49,8 @@ def test_every_error_of_a_bad_registry_is_a_line_on_stderr(validate):
         "registry.yaml:5:11: models.llama.pool: no pool is named `lama-1b`"
         " (hint: did you mean `llama-1b`?)",
         "registry.yaml:5:26: models.llama.colour: unknown field"
-        " (hint: known here: pool, split, aliases, paths, timeout, idle_timeout, sticky, retries)",
+        " (hint: known here: pool, split, aliases, paths, timeout, idle_timeout, sticky, retries,"
+        " mirror)",
     ]
 
 

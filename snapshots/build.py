@@ -81,7 +81,15 @@ class SnapshotBuilder:
                 yield self._intern(key, _load_assignment, pool)
 
     def _listener(self, gateway: ir.Gateway) -> Resource:
-        part = (gateway.name, gateway.host, gateway.port, gateway.extraction)
+        part = (
+            gateway.name,
+            gateway.host,
+            gateway.port,
+            gateway.extraction,
+            gateway.default_model,
+            gateway.has_wildcards,
+            gateway.prefix_bytes,
+        )
         return self._intern((LISTENER, part), _listener, gateway)
 
     def _scopes(self, gateway: ir.Gateway) -> Iterator[Resource]:
@@ -89,10 +97,10 @@ class SnapshotBuilder:
         for route in gateway.routes:
             name = names.route_name(route.name)
             key = (SCOPED_ROUTE, route.name, route.origin)
-            yield self._intern(key, _scope, name, route.name, route.origin)
+            yield self._intern(key, _scope, name, names.scope_key(route.name), route.origin)
 
     def _routes(self, gateway: ir.Gateway) -> Iterator[Resource]:
-        shared = (ROUTE, gateway.extraction, gateway.response_headers)
+        shared = (ROUTE, gateway.extraction, gateway.response_headers, gateway.has_wildcards)
         all_names = tuple((route.name, route.base_model) for route in gateway.routes)
         yield self._intern((shared, all_names, gateway.path_routes), _no_model_routes, gateway)
         for route in gateway.routes:
@@ -137,6 +145,9 @@ def _no_model_routes(gateway: ir.Gateway) -> Resource:
 
 def _model_routes(route: ir.Route, gateway: ir.Gateway) -> Resource:
     routes = build_model_routes(
-        route, gateway.extraction, response_headers=gateway.response_headers
+        route,
+        gateway.extraction,
+        response_headers=gateway.response_headers,
+        has_wildcards=gateway.has_wildcards,
     )
     return encode(names.route_name(route.name), routes, route.origin)

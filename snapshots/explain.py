@@ -22,6 +22,8 @@ class Share:
     rewrite_to: str
     """The `model` that the server sees; empty: what the client wrote."""
     endpoints: tuple[str, ...]
+    chosen_by: str = ""
+    """What decides which server it is; empty: nothing of the request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +64,34 @@ def explain(gateway: ir.Gateway, request: Request) -> Explanation:
             return _by_path(gateway, path_route, request)
     if request.method not in METHODS_WITH_BODY:
         return _answered(gateway, 400, (f"{request.method} has no body to read a model from",))
+    if request.model is None and gateway.default_model:
+        absent = f"the body has no model, and keeps none: {gateway.default_model!r} is the default"
+        found = _by_name(gateway, gateway.default_model, request.path, absent)
+        return replace(found, shares=tuple(replace(s, rewrite_to="") for s in found.shares))
     if not request.model or request.model.isspace():
         return _answered(gateway, 400, ("the body names no model",))
-    return _by_name(gateway, request.model, request.path)
+    read = f"model {request.model!r} is read from the body into {names.MODEL_HEADER}"
+    return _by_name(gateway, request.model, request.path, read)
 
 
-def _by_name(gateway: ir.Gateway, model: str, path: str) -> Explanation:
-    read = f"model {model!r} is read from the body into {names.MODEL_HEADER}"
-    route = next((route for route in gateway.routes if route.name == model), None)
+def _by_name(gateway: ir.Gateway, model: str, path: str, read: str) -> Explanation:
+    exact = (r for r in gateway.routes if r.name == model and not r.is_wildcard)
+    route = next(exact, None) or _longest_wildcard(gateway, model)
     if route is None:
         nothing = "no model, alias or adapter has this name"
+        if gateway.has_wildcards:
+            nothing += ", and no wildcard matches it"
         return _answered(gateway, 404, (read, nothing), scope="")
-    declared = f"{model!r} is declared at {'.'.join(route.origin)}"
-    return _routed(gateway, route, names.route_name(model), path, (read, declared))
+    why = [read]
+    if route.is_wildcard:
+        why.append(f"nothing has exactly this name; the longest wildcard for it is {route.name!r}")
+    why.append(f"{route.name!r} is declared at {'.'.join(route.origin)}")
+    return _routed(gateway, route, names.route_name(route.name), path, tuple(why))
+
+
+def _longest_wildcard(gateway: ir.Gateway, model: str) -> ir.Route | None:
+    matching = (r for r in gateway.routes if r.is_wildcard and model.startswith(r.name[:-1]))
+    return max(matching, key=lambda route: len(route.name), default=None)
 
 
 def _by_path(gateway: ir.Gateway, path_route: ir.PathRoute, request: Request) -> Explanation:
@@ -138,7 +155,8 @@ def _about(retries: ir.Retries) -> str:
 
 def _share(target: ir.Target, total: int, pool: ir.Pool) -> Share:
     endpoints = tuple(_host_and_port(endpoint) for endpoint in pool.endpoints)
-    return Share(target.pool, 100 * target.weight / total, target.rewrite_to, endpoints)
+    key = f"the first {pool.prefix_bytes} bytes of the prompt" if pool.prefix_bytes else ""
+    return Share(target.pool, 100 * target.weight / total, target.rewrite_to, endpoints, key)
 
 
 def _host_and_port(endpoint: ir.Endpoint) -> str:

@@ -26,6 +26,8 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
     header_mutation_pb2 as _header_mutation,
 )
+from envoy.extensions.load_balancing_policies.maglev.v3 import maglev_pb2 as _maglev
+from envoy.extensions.load_balancing_policies.ring_hash.v3 import ring_hash_pb2 as _ring_hash
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2 as _previous_hosts
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as _http_options
 from envoy.type.matcher.v3 import http_inputs_pb2 as _inputs
@@ -39,6 +41,7 @@ from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE
 READ_IN_ANY = (
     _gzip, _buffer, _decompressor, _ext_proc, _lua, _router, _codec, _hcm, _header_mutation,
     _previous_hosts, _http_options, _typed_struct, _matching, _skip, _inputs,
+    _maglev, _ring_hash,
 )  # fmt: skip
 """The modules whose messages may stand in an `Any` of ours."""
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from snapshots.ir import names
+
 LoadBalancing = Literal["least_request", "round_robin", "random", "maglev", "ring_hash"]
 
 
@@ -52,6 +54,8 @@ class Pool:
     shadow: Target | None = None
     """How copies of requests are rewritten, if this is the pool as it takes those; one more cluster
     then, so that nothing of the copies touches the requests."""
+    prefix_bytes: int = 0
+    """How many bytes of the front of a prompt decide on its server; 0: it does not matter."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -102,7 +106,7 @@ class Route:
     """Where the requests for one routable name go."""
 
     name: str
-    """The model, alias or adapter that clients write."""
+    """The model, alias or adapter that clients write, or a wildcard: how it begins and `*`."""
     base_model: str
     targets: tuple[Target, ...]
     timeout_s: float
@@ -115,6 +119,11 @@ class Route:
     """None: each request gets a pool by chance."""
     retries: Retries = Retries()
     mirror: Mirror | None = None
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether the name stands for all that begin like it and have no route of their own."""
+        return names.is_wildcard(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +163,19 @@ class Gateway:
     """Those that the routes refer to, sorted by name."""
     shadows: tuple[Pool, ...] = ()
     """The pools that get copies of requests, as they take those; sorted by name."""
+    default_model: str = ""
+    """The name of the route of requests whose body names none; empty: they are refused."""
+
+    @property
+    def prefix_bytes(self) -> int:
+        """How many bytes of the front of a prompt some pool wants hashed; 0: none does."""
+        pools = (*self.pools, *self.shadows)
+        return max((pool.prefix_bytes for pool in pools), default=0)
+
+    @property
+    def has_wildcards(self) -> bool:
+        """Whether some route is a wildcard."""
+        return any(route.is_wildcard for route in self.routes)
 
 
 @dataclass(frozen=True, slots=True)

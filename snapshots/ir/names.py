@@ -17,6 +17,14 @@ ENDPOINT_HEADER: Final = "x-gateway-endpoint"
 ROUTING_HEADER_PREFIX: Final = "x-gateway-"
 """Request headers with this prefix are ours alone: a client's copies are removed."""
 
+DEFAULT_MODEL_METADATA: Final = "modelyard-default-model"
+"""By this the companion is told, percent-encoded, whose requests those without a model are."""
+
+PREFIX_HEADER: Final = "x-gateway-prompt-prefix"
+"""The hash of the front of a prompt, where a pool asks for it."""
+PREFIX_BYTES_METADATA: Final = "modelyard-prompt-prefix-bytes"
+"""By this the companion is told how much of the front to hash."""
+
 NO_MODEL: Final = "-"
 """Value of the model header while no model is known; no registry name may be this."""
 
@@ -49,6 +57,11 @@ REWRITE_FILTER: Final = "modelyard.rewrite_model"
 """The upstream Lua filter; a weighted cluster addresses its per-route context by this name."""
 REWRITE_SHADOW_FILTER: Final = "modelyard.rewrite_shadow"
 """The same of a pool that takes copies; its context is its own, whatever the route says."""
+WILDCARD_FILTER: Final = "modelyard.wildcards"
+"""The Lua filter that finds the wildcard of a name that no route has; also where in a route's
+metadata the names stand, and in a request's dynamic metadata what the client wrote."""
+REQUESTED_NAME: Final = "model"
+"""The key of the latter."""
 UPSTREAM_CODEC_FILTER: Final = "envoy.filters.http.upstream_codec"
 
 
@@ -65,6 +78,19 @@ def shadow_name(pool: str) -> str:
 def route_name(routable: str) -> str:
     """Return the name of the scope, and of the RouteConfiguration, of one routable name."""
     return f"model/{routable}"
+
+
+def is_wildcard(routable: str) -> bool:
+    """Tell whether *routable* stands for all names that begin like it."""
+    return registry_names.is_wildcard(routable)
+
+
+def scope_key(routable: str) -> str:
+    """Return the value of the model header by which requests get to the routes of *routable*.
+
+    For a wildcard one that no client can ask for, as no name begins with a blank.
+    """
+    return f" {routable}" if is_wildcard(routable) else routable
 
 
 def listener_name(gateway: str) -> str:

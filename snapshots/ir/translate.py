@@ -28,7 +28,7 @@ def _pool(name: str, pool: schema.Pool) -> ir.Pool:
     endpoints = tuple(
         ir.Endpoint(e.address.host, e.address.port, e.weight, e.zone) for e in pool.endpoints
     )
-    check = pool.health_check
+    check, balancing = pool.health_check, pool.load_balancing
     return ir.Pool(
         name=name,
         endpoints=tuple(sorted(endpoints, key=lambda e: (e.zone, e.host, e.port, e.weight))),
@@ -38,11 +38,12 @@ def _pool(name: str, pool: schema.Pool) -> ir.Pool:
         )
         if check
         else None,
-        load_balancing=pool.load_balancing,
+        load_balancing=balancing.policy,
         rewrites=pool.model is not None,
         max_requests=pool.max_requests,
         max_pending=pool.max_pending,
         connect_timeout_s=pool.connect_timeout.total_seconds(),
+        prefix_bytes=balancing.bytes if balancing.key else 0,
     )
 
 
@@ -142,6 +143,7 @@ def _gateway(
         *_aliases(registry, of_models),
         *(names.of_adapter(pool, a) for pool in used for a in registry.pools[pool].adapters),
     ]
+    default = registry.default_model or ""
     return ir.Gateway(
         name=name,
         node_cluster=gateway.node_cluster,
@@ -155,6 +157,7 @@ def _gateway(
         path_routes=tuple(sorted(_path_routes(registry, of_models), key=_longest_first)),
         pools=tuple(pools[pool] for pool in sorted(used)),
         shadows=tuple(names.shadow(pools[pool]) for pool in sorted(mirrored)),
+        default_model=default if any(route.name == default for route in routes) else "",
     )
 
 

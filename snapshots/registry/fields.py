@@ -23,7 +23,15 @@ from pydantic import (
 from pydantic_core import core_schema
 
 from snapshots.registry.addresses import ADDRESS_PATTERN, Address
-from snapshots.registry.names import MAX_NAME_BYTES, NAME_PATTERN, check_name
+from snapshots.registry.names import (
+    ADAPTER_PATTERN,
+    MAX_NAME_BYTES,
+    NAME_PATTERN,
+    REQUESTED_PATTERN,
+    check_adapter,
+    check_name,
+    check_requested,
+)
 from snapshots.registry.paths import MAX_PATH_CHARACTERS, PATH_PATTERN, check_path
 from snapshots.registry.problems import ValueRefusedError, code
 from snapshots.registry.quantities import (
@@ -84,6 +92,17 @@ Name = Annotated[
     str,
     AfterValidator(check_name),
     Field(json_schema_extra={"pattern": NAME_PATTERN, "maxLength": MAX_NAME_BYTES}),
+]
+RequestedName = Annotated[
+    str,
+    AfterValidator(check_requested),
+    Field(json_schema_extra={"pattern": REQUESTED_PATTERN, "maxLength": MAX_NAME_BYTES}),
+]
+"""Of a model or an alias; a `*` at its end makes it a wildcard."""
+AdapterName = Annotated[
+    str,
+    AfterValidator(check_adapter),
+    Field(json_schema_extra={"pattern": ADAPTER_PATTERN, "maxLength": MAX_NAME_BYTES}),
 ]
 Zone = Annotated[
     str, AfterValidator(_check_zone), Field(json_schema_extra={"maxLength": MAX_NAME_BYTES})

@@ -15,6 +15,12 @@ MAX_NAME_BYTES = 256
 
 NAME_PATTERN = r"^(?!-$)\S(.*\S)?$"
 """The rule as far as a JSON Schema can say it."""
+REQUESTED_PATTERN = r"^(?!-$)(\*|[^\s*]([^*]*\S)?)$"
+"""The rule of models and aliases."""
+ADAPTER_PATTERN = r"^(?!-$)[^\s*]([^*]*[^\s*])?$"
+"""The rule of adapters."""
+WILDCARD = "*"
+"""At the end of a model's name or an alias: whatever a client writes there."""
 
 _CONTROL = frozenset({"Cc", "Cs"})
 """Unicode's control characters and lone surrogates."""
@@ -38,6 +44,32 @@ def check_name(name: str) -> str:
             f"a name has at most {MAX_NAME_BYTES} bytes in UTF-8, this one has {size}"
         )
     return name
+
+
+def check_requested(name: str) -> str:
+    """Return *name* if a model or an alias may have it, or raise `ValueRefusedError`."""
+    check_name(name)
+    head = name.removesuffix(WILDCARD)
+    if WILDCARD in head:
+        hint = f"write {code(name.partition(WILDCARD)[0] + WILDCARD)}"
+        raise ValueRefusedError("a `*` may stand only at the end of a name", hint)
+    return name
+
+
+def check_adapter(name: str) -> str:
+    """Return *name* if an adapter may have it, or raise `ValueRefusedError`."""
+    check_name(name)
+    if WILDCARD in name:
+        raise ValueRefusedError(
+            "an adapter's name must not hold a `*`",
+            "list each adapter, or give a model a name such as `ft:*`",
+        )
+    return name
+
+
+def is_wildcard(name: str) -> bool:
+    """Tell whether *name*, of a model or an alias, stands for all names that begin like it."""
+    return name.endswith(WILDCARD)
 
 
 def _check_characters(name: str) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from snapshots.registry.affinity import check_affinity
+from snapshots.registry.names import is_wildcard
 from snapshots.registry.problems import Path, Refusal, Suggestions, code
 from snapshots.registry.schema import MAX_SPLIT_WEIGHT
 
@@ -20,6 +22,8 @@ def check_references(data: Entries, suggestions: Suggestions) -> Iterator[Refusa
     yield from _check_paths(data)
     yield from _check_pools(data)
     yield from _check_models(data, suggestions)
+    yield from check_affinity(data)
+    yield from _check_default_model(data, suggestions)
     yield from _check_gateways(data, suggestions)
 
 
@@ -172,6 +176,18 @@ def _check_weights(path: Path, split: Entries) -> Iterator[Refusal]:
         yield Refusal(path, "all weights are 0", "give at least one pool a positive weight")
     if sum(weights) > MAX_SPLIT_WEIGHT >= max(weights):
         yield Refusal(path, f"the weights add up to more than {MAX_SPLIT_WEIGHT}")
+
+
+def _check_default_model(data: Entries, suggestions: Suggestions) -> Iterator[Refusal]:
+    name = data.get("default_model")
+    if not isinstance(name, str):
+        return
+    requested = [known for _path, known, _description in _names(data)]
+    if is_wildcard(name):
+        yield Refusal(("default_model",), f"{code(name)} is no single name", "name one model")
+    elif name not in requested:
+        hint = suggestions.hint(name, requested, "add it under `models`")
+        yield Refusal(("default_model",), f"nothing is named {code(name)}", hint)
 
 
 # --- gateways ---

@@ -18,6 +18,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
+from snapshots.resources.balancing import build_policy
 from snapshots.resources.encode import pack
 from snapshots.resources.endpoints import build_load_assignment
 from snapshots.resources.parts import ADS, cluster_of, seconds
@@ -44,6 +45,7 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
         name=cluster_of(pool),
         connect_timeout=seconds(pool.connect_timeout_s),
         lb_policy=LB_POLICIES[pool.load_balancing],
+        load_balancing_policy=build_policy(pool),
         common_lb_config=cluster_v3.ClusterCommonLbConfig(
             # A dead server gets no request, also when all are dead: 503 says it.
             healthy_panic_threshold=type_v3.Percent(value=0),

@@ -15,7 +15,9 @@ Source: "External Processing Filter" and "gRPC services" of the API reference, "
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
+from urllib.parse import quote
 
 from envoy_data_plane.envoy.config.core import v3 as core_v3
 from envoy_data_plane.envoy.extensions.common.matching import v3 as matching_v3
@@ -30,7 +32,7 @@ from envoy_data_plane.xds.type.matcher import v3 as matcher_v3
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.resources.encode import pack
-from snapshots.resources.parts import seconds
+from snapshots.resources.parts import literal, seconds
 
 MESSAGE_TIMEOUT_S = 1.0
 """How long one request waits for the companion; Envoy's default of 200 ms is below what a body of
@@ -50,12 +52,13 @@ SEND = ext_proc_v3.ProcessingModeHeaderSendMode.SEND
 SKIP = ext_proc_v3.ProcessingModeHeaderSendMode.SKIP
 
 
-def build_companion_filters(extraction: ir.Extraction) -> list[hcm_v3.HttpFilter]:
+def build_companion_filters(gateway: ir.Gateway) -> list[hcm_v3.HttpFilter]:
     """Return the filters that ask a companion: one, or with `on_failure: reject` two."""
-    if extraction.on_failure == "native":
-        asks = build_ext_proc(may_fail=True)
+    if gateway.extraction.on_failure == "native":
+        asks = _build_ext_proc(gateway, may_fail=True)
         return [hcm_v3.HttpFilter(name=names.EXT_PROC_FILTER, typed_config=pack(asks))]
-    first, second = build_ext_proc(may_fail=True), build_ext_proc(may_fail=False)
+    first = _build_ext_proc(gateway, may_fail=True)
+    second = _build_ext_proc(gateway, may_fail=False)
     return [
         hcm_v3.HttpFilter(name=names.EXT_PROC_FILTER, typed_config=pack(first)),
         hcm_v3.HttpFilter(
@@ -64,14 +67,14 @@ def build_companion_filters(extraction: ir.Extraction) -> list[hcm_v3.HttpFilter
     ]
 
 
-def build_ext_proc(*, may_fail: bool) -> ext_proc_v3.ExternalProcessor:
+def _build_ext_proc(gateway: ir.Gateway, *, may_fail: bool) -> ext_proc_v3.ExternalProcessor:
     """Return what asks a companion; a request that gets no answer goes on if it *may_fail*.
 
     Headers are sent although only the body matters: with SKIP and BUFFERED, Envoy 1.40 drops the
     header that the answer to the body sets.
     """
     return ext_proc_v3.ExternalProcessor(
-        grpc_service=_grpc_service(),
+        grpc_service=_grpc_service(gateway),
         failure_mode_allow=may_fail,
         message_timeout=seconds(MESSAGE_TIMEOUT_S),
         forward_rules=ext_proc_v3.HeaderForwardingRules(
@@ -91,7 +94,7 @@ def build_ext_proc(*, may_fail: bool) -> ext_proc_v3.ExternalProcessor:
     )
 
 
-def _grpc_service() -> core_v3.GrpcService:
+def _grpc_service(gateway: ir.Gateway) -> core_v3.GrpcService:
     return core_v3.GrpcService(
         envoy_grpc=core_v3.GrpcServiceEnvoyGrpc(cluster_name=names.EXT_PROC_CLUSTER),
         timeout=seconds(MESSAGE_TIMEOUT_S),
@@ -100,7 +103,23 @@ def _grpc_service() -> core_v3.GrpcService:
             num_retries=RETRIES,
             retry_back_off=RETRY_AFTER,
         ),
+        initial_metadata=[
+            # Values are formatted by Envoy, and are ASCII in gRPC: `%` comes twice in them.
+            core_v3.HeaderValue(key=key, value=literal(quote(value)))
+            for key, value in orders(gateway)
+        ],
     )
+
+
+def orders(gateway: ir.Gateway) -> Iterator[tuple[str, str]]:
+    """Yield what the companion is told with each request, as names and values of metadata.
+
+    The same for every request of a listener, so that it costs a byte each once HTTP/2 knows it.
+    """
+    if gateway.default_model:
+        yield names.DEFAULT_MODEL_METADATA, gateway.default_model
+    if gateway.prefix_bytes:
+        yield names.PREFIX_BYTES_METADATA, str(gateway.prefix_bytes)
 
 
 def _where_unnamed(asks: ext_proc_v3.ExternalProcessor) -> matching_v3.ExtensionWithMatcher:

@@ -5,6 +5,7 @@
 | decompressor | first: a body in gzip becomes plain before anything reads, counts or rewrites it |
 | ext_proc | next: it names the model, on which everything behind it depends (see `companion`) |
 | extract_model | next: names the model where the companion did not, or is not used |
+| wildcards | behind the extraction: finds the wildcard of a name that has no route |
 | buffer | only on path routes, where nothing before it has bounded the body |
 | router | last, as Envoy demands |
 
@@ -28,6 +29,7 @@ from snapshots.resources.companion import build_companion_filters
 from snapshots.resources.encode import pack
 from snapshots.resources.parts import body_limit
 from snapshots.resources.scripts import extraction_script
+from snapshots.resources.wildcards import build_wildcard_filter
 
 MAX_INFLATE_RATIO = 1032
 """The most that gzip can do. Below it, Envoy would drop the rest of a body that it finds inflated
@@ -35,13 +37,16 @@ too much and let what there is pass; `max_body` bounds the body instead, by an a
 INFLATE_CHUNK_BYTES = 16 * 1024
 
 
-def build_http_filters(extraction: ir.Extraction) -> list[hcm_v3.HttpFilter]:
-    """Return the filters for *extraction*, in order."""
+def build_http_filters(gateway: ir.Gateway) -> list[hcm_v3.HttpFilter]:
+    """Return the filters of *gateway*, in order."""
+    extraction = gateway.extraction
     filters = [_filter(names.GUNZIP_FILTER, pack(_gunzip()))]
     if extraction.mode == "ext_proc":
-        filters.extend(build_companion_filters(extraction))
+        filters.extend(build_companion_filters(gateway))
     if extraction.mode == "native" or extraction.on_failure == "native":
-        filters.append(_filter(names.NATIVE_FILTER, pack(_native())))
+        filters.append(_filter(names.NATIVE_FILTER, pack(_native(gateway))))
+    if gateway.has_wildcards:
+        filters.append(_filter(names.WILDCARD_FILTER, pack(build_wildcard_filter())))
     filters.append(_buffer_where_a_route_asks(extraction))
     filters.append(_filter(names.ROUTER_FILTER, pack(router_v3.Router())))
     return filters
@@ -76,9 +81,10 @@ def _gunzip() -> decompressor_v3.Decompressor:
     )
 
 
-def _native() -> lua_v3.Lua:
+def _native(gateway: ir.Gateway) -> lua_v3.Lua:
     """Return the filter that reads the name itself; it does nothing where the model is named."""
-    return lua_v3.Lua(default_source_code=core_v3.DataSource(inline_string=extraction_script()))
+    script = extraction_script(gateway.default_model)
+    return lua_v3.Lua(default_source_code=core_v3.DataSource(inline_string=script))
 
 
 def _buffer_where_a_route_asks(extraction: ir.Extraction) -> hcm_v3.HttpFilter:

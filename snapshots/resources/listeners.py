@@ -52,7 +52,7 @@ def _manager(gateway: ir.Gateway) -> Any:
         hcm_v3.HttpConnectionManager(
             stat_prefix=gateway.name,
             scoped_routes=_scoped_routes(),
-            http_filters=build_http_filters(gateway.extraction),
+            http_filters=build_http_filters(gateway),
             local_reply_config=build_local_replies(),
             early_header_mutation_extensions=[_routing_headers_are_ours()],
             use_remote_address=True,

@@ -10,8 +10,11 @@ OWNER = "modelyard"
 
 
 def build_model_list(gateway: ir.Gateway) -> str:
-    """Return the JSON list of the names that *gateway* routes, so it lists nothing else."""
-    models = [_entry(route) for route in gateway.routes]
+    """Return the JSON list of the names that *gateway* routes, so it lists nothing else.
+
+    Wildcards are left out: nobody can ask for all that one stands for.
+    """
+    models = [_entry(route) for route in gateway.routes if not route.is_wildcard]
     return json.dumps({"object": "list", "data": models}, separators=(",", ":"))
 
 

@@ -23,6 +23,7 @@ from snapshots.resources.http_filters import build_buffer
 from snapshots.resources.model_list import build_model_list
 from snapshots.resources.parts import literal, set_header
 from snapshots.resources.route_parts import base_model_header, build_action, build_virtual_host
+from snapshots.resources.wildcards import build_known_names
 
 ENVOY_DIRECT_RESPONSE_LIMIT = 4096
 """Bytes of a direct response that Envoy allows unless the RouteConfiguration says more."""
@@ -38,7 +39,7 @@ def build_no_model_routes(gateway: ir.Gateway) -> route_v3.RouteConfiguration:
         _model_list_route(model_list),
         _unsupported_encoding_route(),
         *(_path_route(path_route, gateway) for path_route in gateway.path_routes),
-        _upload_route(),
+        _upload_route(gateway),
         _nothing_to_route_by(),
     ]
     virtual_host = build_virtual_host(
@@ -111,8 +112,8 @@ def _unsupported_encoding_route() -> route_v3.Route:
     return _refusing_route(headers, REFUSALS["unsupported_content_encoding"].status, error)
 
 
-def _upload_route() -> route_v3.Route:
-    """Return what a request with a body matches first.
+def _upload_route(gateway: ir.Gateway) -> route_v3.Route:
+    """Return what a request with a body matches first, which also knows all names if need be.
 
     A real route, as Envoy applies `request_body_buffer_limit` to no other. The extraction then
     names the model, and the request is matched again within the model's own scope.
@@ -120,6 +121,7 @@ def _upload_route() -> route_v3.Route:
     return route_v3.Route(
         match=route_v3.RouteMatch(prefix="/", headers=[_method(METHODS_WITH_BODY)]),
         route=route_v3.RouteAction(cluster=names.NO_MODEL_CLUSTER),
+        metadata=build_known_names(gateway) if gateway.has_wildcards else None,
     )
 
 

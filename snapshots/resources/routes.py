@@ -12,6 +12,7 @@ from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.resources.encode import pack
 from snapshots.resources.route_parts import base_model_header, build_action, build_virtual_host
+from snapshots.resources.wildcards import requested_name, without_wildcards
 
 
 def build_scope(name: str, key: str) -> route_v3.ScopedRouteConfiguration:
@@ -25,9 +26,16 @@ def build_scope(name: str, key: str) -> route_v3.ScopedRouteConfiguration:
 
 
 def build_model_routes(
-    route: ir.Route, extraction: ir.Extraction, *, response_headers: bool
+    route: ir.Route,
+    extraction: ir.Extraction,
+    *,
+    response_headers: bool,
+    has_wildcards: bool = False,
 ) -> route_v3.RouteConfiguration:
-    """Return the routes of one routable name; every path goes to its pools."""
+    """Return the routes of one routable name; every path goes to its pools.
+
+    *has_wildcards* tells whether the listener looks for wildcards.
+    """
     everything = route_v3.Route(
         match=route_v3.RouteMatch(prefix="/"), route=build_action(route, response_headers)
     )
@@ -38,6 +46,10 @@ def build_model_routes(
         virtual_host.typed_per_filter_config = {
             names.NATIVE_FILTER: pack(lua_v3.LuaPerRoute(disabled=True))
         }
+    if has_wildcards:
+        virtual_host.typed_per_filter_config.update(without_wildcards())
+    if route.is_wildcard:
+        virtual_host.request_headers_to_add.append(requested_name())
     return route_v3.RouteConfiguration(
         name=names.route_name(route.name), virtual_hosts=[virtual_host]
     )

@@ -25,8 +25,11 @@ LuaValue = str | int | Mapping[str, "LuaValue"] | list["LuaValue"]
 
 
 @cache
-def extraction_script() -> str:
-    """Return the script that names the model of a request, or refuses the request."""
+def extraction_script(default_model: str = "") -> str:
+    """Return the script that names the model of a request, or refuses the request.
+
+    With a *default_model*, that is the model of a body which has no `model`.
+    """
     constants: dict[str, LuaValue] = {
         "MODEL_HEADER": names.MODEL_HEADER,
         "NO_MODEL": names.NO_MODEL,
@@ -36,7 +39,22 @@ def extraction_script() -> str:
         "SPACES": dict.fromkeys(names.WHITE_SPACE, 1),
         "REFUSALS": {code: _refusal(code) for code in REFUSALS},
     }
-    return _locals(constants) + _sources("json_text", "form_data", "extract_model")
+    script = _locals(constants) + _sources("json_text", "form_data", "extract_model")
+    if default_model:
+        script += _locals({"DEFAULT_MODEL": default_model}) + _sources("default_model")
+    return script
+
+
+@cache
+def wildcard_script() -> str:
+    """Return the script that finds the wildcard of a name that has no route."""
+    constants = {
+        "MODEL_HEADER": names.MODEL_HEADER,
+        "NO_MODEL": names.NO_MODEL,
+        "WILDCARD_FILTER": names.WILDCARD_FILTER,
+        "REQUESTED_NAME": names.REQUESTED_NAME,
+    }
+    return _locals(constants) + _sources("wildcards")
 
 
 @cache

@@ -48,7 +48,8 @@ def test_the_commands_work_as_typed(document, tmp_path):
     if shutil.which("curl") is None and "CI" not in os.environ:
         pytest.skip("curl is not installed")
 
-    with Shell(tmp_path) as shell:
+    is_example = ROOT / "envoy" / "examples" in document.parents
+    with Shell(ROOT if is_example else tmp_path) as shell:
         for block, below in pairwise([*script, None]):
             if block.language == "bash":
                 is_output = below is not None and below.language == "text"

@@ -3,7 +3,7 @@
 A case is a folder with a `registry.yaml`; `make golden` writes the rest of it.
 """
 
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
@@ -13,13 +13,18 @@ from snapshots.build import SnapshotBuilder
 from snapshots.ir.translate import translate
 from snapshots.registry.loader import load_registry
 from snapshots.render import render
-from snapshots.resources.scripts import extraction_script, rewrite_script
+from snapshots.resources.scripts import extraction_script, rewrite_script, wildcard_script
 
 CASES = Path(__file__).parent / "cases"
 EXAMPLE = Path(__file__).parents[2] / "envoy" / "registry.example.yaml"
 SCRIPTS = {
     extraction_script(): "(the script that reads the name)",
     rewrite_script(): "(the script that rewrites the name)",
+    wildcard_script(): "(the script that finds wildcards)",
+    **{
+        extraction_script(name): f"(the script that reads the name, or takes {name})"
+        for name in ("exact", "100% ü", "llama-3-2-1b")
+    },
 }
 """What stands for a script in a golden file, where only its place is of interest."""
 ACCEPTED = sorted(
@@ -32,7 +37,7 @@ ACCEPTED = sorted(
 def outputs(text: bytes) -> dict[str, str]:
     """Return the content of each golden file that the registry *text* gives."""
     registry = load_registry(text, "registry.yaml")
-    files = {"ir.yaml": _plain(asdict(translate(registry)))}
+    files = {"ir.yaml": _plain(translate(registry))}
     for cluster, node in SnapshotBuilder().build(registry).nodes.items():
         prefix = "" if cluster == "*" else f"{cluster}."
         for section, resources in render(node).items():
@@ -41,6 +46,13 @@ def outputs(text: bytes) -> dict[str, str]:
 
 
 def _plain(data):
+    if is_dataclass(data):
+        # What a registry does not use is not told.
+        data = {
+            field.name: getattr(data, field.name)
+            for field in fields(data)
+            if getattr(data, field.name) != field.default
+        }
     if isinstance(data, dict):
         return {key: _plain(value) for key, value in data.items()}
     if isinstance(data, str):

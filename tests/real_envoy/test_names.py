@@ -36,7 +36,6 @@ NAMES = [
     "a;b=c",
     "{braces}",
     "[brackets]",
-    "*",
     "#hash",
     "?query=1&x",
     "a+b",

@@ -132,7 +132,7 @@ async def test_an_upload_in_pieces_is_read_as_a_whole(deployed: Deployment):
 async def test_a_script_that_fails_is_a_clean_503(variant, tmp_path, monkeypatch):
     """Envoy counts the error, and lets the request go on without a model."""
     broken = "function envoy_on_request(handle) handle:body() error('broken') end"
-    monkeypatch.setattr(http_filters, "extraction_script", lambda: broken)
+    monkeypatch.setattr(http_filters, "extraction_script", lambda _: broken)
     async with deployment(REGISTRY, ("renamed", "same"), tmp_path, variant) as running:
         answer = await running.chat("m")
         by_path = await running.post("/v1/renamed/completions", {})

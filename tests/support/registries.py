@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from textwrap import dedent
 from typing import Any
 
@@ -67,6 +68,8 @@ PLAIN_NAMES = st.sampled_from("abcdefghijklmnopqrstuvwxyz") | st.from_regex(
 )
 ANY_NAMES = st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=12)
 NAMES = (PLAIN_NAMES | ANY_NAMES).filter(_is_name)
+EXACT_NAMES = NAMES.filter(lambda name: "*" not in name)
+WILDCARDS = st.just("*") | EXACT_NAMES.filter(lambda n: len(n) < 200).map("{}*".format)
 PATHS = st.builds(
     "{}/{}".format,
     st.sampled_from(["", "/v1", "/v2", "/team"]),
@@ -101,14 +104,14 @@ def registries(
     *gateways* draws the whole section; otherwise it holds anything, or is not there.
     """
     pools = draw(st.lists(NAMES, max_size=4, unique=True))
-    routable = draw(st.lists(NAMES, max_size=10, unique=True))
-    taken = iter(draw(st.permutations(routable)))
+    taken = iter(draw(st.lists(EXACT_NAMES, max_size=10, unique=True)))
+    wildcards = iter(draw(st.lists(WILDCARDS, max_size=3, unique=True)))
     paths = iter(draw(st.lists(PATHS, max_size=5, unique=True)))
     models: Data = {}
     for _ in range(draw(st.integers(0, 4)) if pools else 0):
         if (name := next(taken, None)) is not None:
             models[name] = draw(_models(pools))
-            _deal(draw, models[name], "aliases", taken)
+            _deal(draw, models[name], "aliases", chain(wildcards, taken))
             _deal(draw, models[name], "paths", paths)
     data = {"version": 1, "pools": {pool: draw(_pools(addresses)) for pool in pools}}
     for pool in pools:
@@ -117,11 +120,13 @@ def registries(
             data["pools"][pool]["endpoints"] = [draw(addresses)]
     if models or draw(st.booleans()):
         data["models"] = models
+        _choose_default(draw, data)
     if gateways is not None or draw(st.booleans()):
         anything = _gateways(sorted(models))
         data["gateways"] = draw(anything if gateways is None else gateways)
     if draw(st.booleans()):
         data["extraction"] = draw(EXTRACTIONS)
+    _settle_affinity(data)
     return data
 
 
@@ -130,6 +135,18 @@ def _deal(draw: Any, entry: Data, field: str, names: Any) -> None:
     dealt = [name for _ in range(draw(st.integers(0, 2))) if (name := next(names, None))]
     if dealt or draw(st.booleans()):
         entry[field] = dealt
+
+
+def _choose_default(draw: Any, data: Data) -> None:
+    """Name one of the models as the default, or none."""
+    if data["models"] and draw(st.booleans()):
+        data["default_model"] = draw(st.sampled_from(sorted(data["models"])))
+
+
+def _settle_affinity(data: Data) -> None:
+    """Let the companion read the bodies where a pool wants prompts read."""
+    if any(pool.get("load_balancing") in AFFINE for pool in data["pools"].values()):
+        data.get("extraction", {}).pop("mode", None)
 
 
 def _is_needed(pool: str, entry: Data, models: Data) -> bool:
@@ -168,10 +185,10 @@ def _pools(addresses: st.SearchStrategy[str]) -> st.SearchStrategy[Data]:
         optional={
             "model": NAMES,
             "health_check": st.just(False) | check,
-            "load_balancing": st.sampled_from(policies),
             "max_requests": st.integers(1, 1_000_000),
             "max_pending": st.integers(1, 1_000_000),
             "connect_timeout": DURATIONS,
+            "load_balancing": st.sampled_from([*policies, {"policy": "random"}, *AFFINE]),
         },
     )
 
@@ -182,6 +199,8 @@ RETRIES = _mappings(
     on=st.lists(CAUSES, min_size=1, max_size=3),
     per_try_timeout=DURATIONS | st.just("0s"),
 )
+AFFINE = [{"policy": name, "key": "prompt_prefix"} for name in ("maglev", "ring_hash")]
+
 EXTRACTIONS = _mappings(
     mode=st.sampled_from(["ext_proc", "native"]),
     on_failure=st.sampled_from(["native", "reject"]),

@@ -48,7 +48,7 @@ class EchoService:
 
     seen: list[bytes] = field(default_factory=list)
 
-    def method(self, path: bytes) -> Method | None:
+    def method(self, path: bytes, _metadata: object = None) -> Method | None:
         return (lambda: Echo(self.seen)) if path == ECHO.encode() else None
 
 

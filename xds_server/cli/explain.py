@@ -89,6 +89,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
 
 def _share_lines(share: Share) -> Iterator[str]:
     rewritten = f", model rewritten to {share.rewrite_to!r}" if share.rewrite_to else ""
-    yield f"pool      {share.pool}: {share.percent:.4g} %{rewritten}"
+    chosen = f", server chosen by {share.chosen_by}" if share.chosen_by else ""
+    yield f"pool      {share.pool}: {share.percent:.4g} %{rewritten}{chosen}"
     for endpoint in share.endpoints:
         yield f"            {endpoint}"

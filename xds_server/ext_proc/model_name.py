@@ -39,21 +39,26 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_LAST_OBJECT.append)
 _JSON_TYPES = {bool: "a boolean", int: "a number", float: "a number", list: "an array"}
 
 
-def model_name(body: bytes, content_type: bytes = b"") -> str:
+def model_name(body: bytes, content_type: bytes = b"", default: str = "") -> str:
     """Return the model that *body* names, fit to be a header value once encoded as UTF-8.
 
+    *default*, if not empty, is that of a body which is well-formed but has no `model` at all.
     Raises ModelNameError, and nothing else, for every body that does not name one.
     """
     if not body:
         raise ModelNameError("missing_model", "it has no body")
+    values: Sequence[object]
     if is_form(content_type):
-        name = _only_one(form_models(body, content_type), "among the parts of the form")
+        place, values = "among the parts of the form", form_models(body, content_type)
     else:
+        place = "at the top level of the body"
         values = [value for key, value in _members(body) if key == "model"]
         if values == [None]:
             # That may have been an object; what it is, only the refusal wants to know.
             values = [json.loads(body)["model"]]
-        name = _only_one(values, "at the top level of the body")
+    if not values and default:
+        return default
+    name = _only_one(values, place)
     if not name or name.isspace():
         raise ModelNameError("missing_model", '"model" is blank')
     if not is_routable(name):

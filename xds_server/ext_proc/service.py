@@ -6,7 +6,8 @@ stream of tokens may last minutes, and a companion that stops need not wait for 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from time import perf_counter
 
 import structlog
@@ -16,6 +17,7 @@ from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from xds_server.ext_proc.line_budget import LineBudget
 from xds_server.ext_proc.metrics import Metrics
+from xds_server.ext_proc.orders import Orders, read_orders
 from xds_server.ext_proc.session import CONTINUE, Session, UnexpectedMessageError
 from xds_server.ext_proc.wire.grpc import (
     OK,
@@ -31,6 +33,7 @@ EXT_PROC_SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 PROCESS = f"/{EXT_PROC_SERVICE}/Process"
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 
+_PROCESS_PATH, _HEALTH_PATH = PROCESS.encode(), HEALTH_CHECK.encode()
 _SERVING, _NOT_SERVING = 1, 2
 _CONTINUE = Reply(framed(CONTINUE.SerializeToString()), None)
 _NO_MESSAGE = refusal(Status.INTERNAL, "the call has no message")
@@ -45,14 +48,15 @@ class CompanionService:
     """Opens calls; they share nothing but *metrics* and *lines*, which are the process's."""
 
     def __init__(self, metrics: Metrics, lines: LineBudget, is_serving: Callable[[], bool]) -> None:
-        self._methods: dict[bytes, Method] = {
-            PROCESS.encode(): lambda: _ProcessCall(metrics, lines),
-            HEALTH_CHECK.encode(): lambda: _HealthCheck(is_serving),
-        }
+        self._metrics = metrics
+        self._lines = lines
+        self._is_serving = is_serving
 
-    def method(self, path: bytes) -> Method | None:
-        """Return the method called *path*, if there is one."""
-        return self._methods.get(path)
+    def method(self, path: bytes, metadata: Mapping[bytes, bytes]) -> Method | None:
+        """Return the method called *path*, if there is one, bound to what *metadata* order."""
+        if path == _PROCESS_PATH:
+            return partial(_ProcessCall, self._metrics, self._lines, read_orders(metadata))
+        return partial(_HealthCheck, self._is_serving) if path == _HEALTH_PATH else None
 
 
 class _ProcessCall:
@@ -60,10 +64,10 @@ class _ProcessCall:
 
     __slots__ = ("_lines", "_metrics", "_session")
 
-    def __init__(self, metrics: Metrics, lines: LineBudget) -> None:
+    def __init__(self, metrics: Metrics, lines: LineBudget, orders: Orders) -> None:
         self._metrics = metrics
         self._lines = lines
-        self._session = Session()
+        self._session = Session(orders)
 
     def message(self, content: bytes | memoryview) -> Reply:
         session = self._session

@@ -25,11 +25,13 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import (
 )
 from envoy.type.v3.http_status_pb2 import HttpStatus
 
-from snapshots.ir.names import MODEL_HEADER
+from snapshots.ir.names import MODEL_HEADER, PREFIX_HEADER
 from snapshots.ir.refusals import REFUSALS
 from xds_server.ext_proc.errors import ModelNameError, error_body, shortened
 from xds_server.ext_proc.model_name import model_name
 from xds_server.ext_proc.multipart import shortest
+from xds_server.ext_proc.orders import NO_ORDERS, Orders
+from xds_server.ext_proc.prompt_prefix import prompt_prefix
 
 CONTINUE = ProcessingResponse(request_headers=HeadersResponse(response=CommonResponse()))
 """Lets the headers pass unchanged and asks for the body; shared, never to be modified."""
@@ -52,9 +54,10 @@ class Session:
     request was not let pass, and `body_bytes` how long its body was (None if it had none).
     """
 
-    __slots__ = ("_content_type", "_headers_seen", "answered", "body_bytes", "refused")
+    __slots__ = ("_content_type", "_headers_seen", "_orders", "answered", "body_bytes", "refused")
 
-    def __init__(self) -> None:
+    def __init__(self, orders: Orders = NO_ORDERS) -> None:
+        self._orders = orders
         self.answered = False
         self.refused: ModelNameError | None = None
         self.body_bytes: int | None = None
@@ -97,10 +100,12 @@ class Session:
         # The body is whole although end_of_stream may be false: trailers may follow it.
         self.body_bytes = len(body)
         try:
-            name = model_name(body, self._content_type)
+            name = model_name(body, self._content_type, self._orders.default_model)
         except ModelNameError as error:
             return self._refuse(error)
         self.answered = True
+        if size := self._orders.prefix_bytes:
+            return _routed_by_prefix(name, prompt_prefix(body, self._content_type, size))
         return routed(name)
 
     def _refuse(self, error: ModelNameError) -> ProcessingResponse:
@@ -115,14 +120,29 @@ def routed(name: str) -> ProcessingResponse:
 
     Shared, as building one takes as long as reading a body; never to be modified.
     """
-    header = HeaderValueOption(
-        header=HeaderValue(key=MODEL_HEADER, raw_value=name.encode()),
-        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
-    )
     common = CommonResponse(
-        header_mutation=HeaderMutation(set_headers=[header]), clear_route_cache=True
+        header_mutation=HeaderMutation(set_headers=[_header(MODEL_HEADER, name)]),
+        clear_route_cache=True,
     )
     return ProcessingResponse(request_body=BodyResponse(response=common))
+
+
+def _routed_by_prefix(name: str, prefix: str) -> ProcessingResponse:
+    """Return what `routed` does, with a header of its own that says how the prompt begins."""
+    if not prefix:
+        return routed(name)
+    response = ProcessingResponse()
+    response.CopyFrom(routed(name))
+    mutation = response.request_body.response.header_mutation
+    mutation.set_headers.append(_header(PREFIX_HEADER, prefix))
+    return response
+
+
+def _header(name: str, value: str) -> HeaderValueOption:
+    return HeaderValueOption(
+        header=HeaderValue(key=name, raw_value=value.encode()),
+        append_action=HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
 
 
 def refusal(error: ModelNameError) -> ProcessingResponse:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from snapshots.registry.fields import CheckedVersion, Name
+from snapshots.registry.fields import CheckedVersion, Name, RequestedName
 from snapshots.registry.schema.gateways import Extraction, Gateway
 from snapshots.registry.schema.models import ServedModel
 from snapshots.registry.schema.part import RegistryPart
@@ -25,8 +25,20 @@ class Registry(RegistryPart):
         description="By name, what the groups of Envoys listen on.",
     )
     pools: dict[Name, Pool] = Field(default={}, description="By name, the groups of servers.")
-    models: dict[Name, ServedModel] = Field(
-        default={}, description="By name, the models that clients can ask for."
+    models: dict[RequestedName, ServedModel] = Field(
+        default={},
+        description=(
+            "By name, the models that clients can ask for. A name that ends with `*` stands for "
+            "every name that begins like it and is not in the file."
+        ),
+    )
+    default_model: Name | None = Field(
+        default=None,
+        description=(
+            "The model, alias or adapter that requests get whose body has no `model` at all. "
+            "Without it they are answered with 400."
+        ),
+        examples=["llama-3-2-1b"],
     )
     extraction: Extraction = Field(
         default=Extraction(), description="How the model name is read from a request's body."

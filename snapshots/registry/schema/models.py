@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
 
-from snapshots.registry.fields import Duration, Name, PathPrefix, WholeNumber
+from snapshots.registry.fields import Duration, Name, PathPrefix, RequestedName, WholeNumber
 from snapshots.registry.schema.part import RegistryPart
 from snapshots.registry.schema.routing import DEFAULT_RETRIES, Mirror, Retries, Sticky
 
@@ -38,10 +38,13 @@ class ServedModel(RegistryPart):
         ),
         examples=[{"llama-1b": 70, "llama-3b": 30}],
     )
-    aliases: tuple[Name, ...] = Field(
+    aliases: tuple[RequestedName, ...] = Field(
         default=(),
-        description="Further names for the same model.",
-        examples=[["small"]],
+        description=(
+            "Further names for the same model; one that ends with `*` stands for every name "
+            "that begins like it and is not in the file."
+        ),
+        examples=[["small", "gpt-4*"]],
     )
     paths: tuple[PathPrefix, ...] = Field(
         default=(),

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 
 from snapshots.registry.addresses import Address
 from snapshots.registry.fields import (
+    AdapterName,
     AddressText,
     EndpointAddress,
     Name,
@@ -18,6 +19,7 @@ from snapshots.registry.fields import (
     Zone,
     literal_or,
 )
+from snapshots.registry.schema.load_balancing import LoadBalancing, LoadBalancingEntry
 from snapshots.registry.schema.part import RegistryPart
 
 MAX_ENDPOINT_WEIGHT: Final = 65535
@@ -85,7 +87,7 @@ class Pool(RegistryPart):
         ),
         examples=["meta-llama/Llama-3.2-1B-Instruct"],
     )
-    adapters: tuple[Name, ...] = Field(
+    adapters: tuple[AdapterName, ...] = Field(
         default=(),
         description=(
             "LoRA adapters that these servers also answer to; each can be requested as a model."
@@ -97,11 +99,14 @@ class Pool(RegistryPart):
         description="Active health check of each server, or `false` for none.",
         examples=[{"path": "/health", "interval": "15s", "timeout": "15s"}, False],
     )
-    load_balancing: Literal["least_request", "round_robin", "random", "maglev", "ring_hash"] = (
-        Field(
-            default="least_request",
-            description="How Envoy picks one of the pool's healthy servers for a request.",
-        )
+    load_balancing: LoadBalancingEntry = Field(
+        default=LoadBalancing(),
+        description=(
+            "How Envoy picks one of the pool's healthy servers for a request: a policy, or a "
+            "mapping with `policy`, `key` and `bytes`."
+        ),
+        examples=["least_request", {"policy": "maglev", "key": "prompt_prefix", "bytes": 1024}],
+        json_schema_extra={"default": "least_request"},
     )
     max_requests: Annotated[WholeNumber, Field(ge=1, le=MAX_AT_A_TIME)] | None = Field(
         default=None,

@@ -154,3 +154,40 @@ def test_a_path_that_only_looks_alike_selects_nothing(path):
 
 def test_no_timeout_is_zero():
     assert explained("auto").timeout_s == 0.0
+
+
+WILDCARDS = """
+pools: {a: {endpoints: [10.0.0.1:1], model: org/a}}
+models:
+  exact: {pool: a}
+  ft:*: {pool: a, aliases: [ft:new-*]}
+default_model: exact
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "scope"),
+    [
+        ("exact", "model/exact"),
+        ("ft:x", "model/ft:*"),
+        ("ft:*", "model/ft:*"),
+        ("ft:new-x", "model/ft:new-*"),
+        ("FT:x", ""),
+    ],
+)
+def test_a_name_goes_by_the_longest_wildcard_unless_it_is_there_exactly(model, scope):
+    [gateway] = translate(registry(WILDCARDS)).gateways
+    found = explain(gateway, Request(model))
+
+    assert found.scope == scope
+    assert any("wildcard" in step for step in found.why) == (model != "exact")
+
+
+def test_a_body_without_a_model_is_told_to_get_the_default_and_keep_none():
+    [gateway] = translate(registry(WILDCARDS)).gateways
+    found = explain(gateway, Request(None))
+
+    assert (found.scope, found.status, found.base_model) == ("model/exact", None, "exact")
+    assert found.why[0] == "the body has no model, and keeps none: 'exact' is the default"
+    assert [share.rewrite_to for share in found.shares] == [""]
+    assert explain(gateway, Request("")).status == 400

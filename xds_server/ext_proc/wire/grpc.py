@@ -6,7 +6,7 @@ Source: "gRPC over HTTP2" (PROTOCOL-HTTP2.md of gRPC's documentation).
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import Final, NamedTuple, Protocol
 
@@ -61,8 +61,11 @@ Method = Callable[[], Call]
 class Service(Protocol):
     """What calls may be made."""
 
-    def method(self, path: bytes) -> Method | None:
-        """Return the method called *path*, if there is one."""
+    def method(self, path: bytes, metadata: Mapping[bytes, bytes]) -> Method | None:
+        """Return the method called *path*, if there is one.
+
+        Calls with the same *metadata*, the fields of a request, may share what is returned.
+        """
 
 
 def framed(message: bytes) -> bytes:
@@ -110,7 +113,7 @@ def opened_by(fields: Fields, service: Service) -> Method | bytes | None:
         return _NOT_GRPC
     path = values[b":path"]
     words = f"there is no method {path[:200].decode(errors='replace')}"
-    return service.method(path) or RESPONSE + trailers(Status.UNIMPLEMENTED, words)
+    return service.method(path, values) or RESPONSE + trailers(Status.UNIMPLEMENTED, words)
 
 
 def _percent_encoded(words: str) -> bytes:

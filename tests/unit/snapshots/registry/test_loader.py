@@ -61,7 +61,7 @@ def test_anchors_and_merge_keys_share_what_is_equal():
         "registry.yaml",
     )
 
-    assert registry.pools["b"].load_balancing == "random"
+    assert registry.pools["b"].load_balancing.policy == "random"
     assert registry.pools["a"].model is None
 
 

@@ -38,7 +38,7 @@ def test_defaults_are_those_of_the_documents():
         "*",
         True,
     )
-    assert (pool.model, pool.adapters, pool.load_balancing) == (None, (), "least_request")
+    assert (pool.model, pool.adapters, pool.load_balancing.policy) == (None, (), "least_request")
     assert pool.health_check == HealthCheck(
         path="/health", interval=timedelta(seconds=15), timeout=timedelta(seconds=15)
     )
@@ -98,6 +98,7 @@ def test_every_part_of_the_file_is_found():
         ("pools", ANY): "Pool",
         ("pools", ANY, "endpoints", ANY): "Endpoint",
         ("pools", ANY, "health_check"): "HealthCheck",
+        ("pools", ANY, "load_balancing"): "LoadBalancing",
         ("models", ANY): "ServedModel",
         ("models", ANY, "sticky"): "Sticky",
         ("models", ANY, "retries"): "Retries",

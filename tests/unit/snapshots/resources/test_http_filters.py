@@ -21,6 +21,8 @@ GUNZIP, EXT_PROC, NATIVE = names.GUNZIP_FILTER, names.EXT_PROC_FILTER, names.NAT
     ],
 )
 def test_a_body_is_made_plain_then_read_and_the_request_routed_last(mode, on_failure, naming):
-    filters = [f.name for f in build_http_filters(ir.Extraction(mode, on_failure, 1024))]
+    extraction = ir.Extraction(mode, on_failure, 1024)
+    gateway = ir.Gateway("g", "*", "127.0.0.1", 1, True, extraction, (), (), ())
+    filters = [f.name for f in build_http_filters(gateway)]
 
     assert filters == [GUNZIP, *naming, names.BUFFER_FILTER, names.ROUTER_FILTER]

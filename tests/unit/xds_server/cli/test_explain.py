@@ -148,6 +148,7 @@ def test_json_holds_the_same(explain):
                 "percent": 100.0,
                 "rewrite_to": "org/a",
                 "endpoints": ["10.0.0.1:8000", "10.0.0.2:8000"],
+                "chosen_by": "",
             }
         ],
         "timeout_s": 300.0,

@@ -19,7 +19,8 @@ NOT_SERVING = HealthCheckResponse.NOT_SERVING
 
 
 def call(path: str, *, serving: bool = True) -> Call:
-    method = CompanionService(Metrics(), LineBudget(), lambda: serving).method(path.encode())
+    service = CompanionService(Metrics(), LineBudget(), lambda: serving)
+    method = service.method(path.encode(), {})
     assert method is not None
     return method()
 

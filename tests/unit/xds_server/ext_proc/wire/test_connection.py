@@ -219,7 +219,7 @@ def test_a_mistake_in_a_call_ends_that_call_only(wire):
             raise NotImplementedError
 
     fine = wire.service.method
-    wire.service.method = lambda path: Broken if path == b"/broken" else fine(path)
+    wire.service.method = lambda path, _: Broken if path == b"/broken" else fine(path)
     broken = wire.send(wire.opening("/broken"), data(1, HELLO))
     served = wire.send(wire.opening(), data(3, HELLO))
 

@@ -10,6 +10,7 @@ from snapshots.consistency import check_consistency
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.ir.translate import translate
+from snapshots.registry.client_keys import NO_DIGESTS, KeyDigests
 from snapshots.registry.schema import Registry
 from snapshots.resources.clusters import build_cluster, build_no_model_cluster
 from snapshots.resources.encode import encode
@@ -37,9 +38,12 @@ class SnapshotBuilder:
         its intermediate representation alive, and the garbage collector busy."""
         self._now: dict[Hashable, tuple[Hashable, Resource]] = {}
 
-    def build(self, registry: Registry) -> Snapshot:
-        """Return the snapshot that *registry* asks for; equal registries give equal snapshots."""
-        intent = translate(registry)
+    def build(self, registry: Registry, digests: KeyDigests = NO_DIGESTS) -> Snapshot:
+        """Return the snapshot that *registry* asks for; equal registries give equal snapshots.
+
+        *digests* are those of the keys of its clients, where they are not in the registry itself.
+        """
+        intent = translate(registry, digests)
         self._now = {}
         nodes = {g.node_cluster: self._node_snapshot(g) for g in intent.gateways}
         for node in nodes.values():
@@ -89,6 +93,8 @@ class SnapshotBuilder:
             gateway.default_model,
             gateway.has_wildcards,
             gateway.prefix_bytes,
+            bool(gateway.clients),
+            gateway.access_log,
         )
         return self._intern((LISTENER, part), _listener, gateway)
 
@@ -101,8 +107,9 @@ class SnapshotBuilder:
 
     def _routes(self, gateway: ir.Gateway) -> Iterator[Resource]:
         shared = (ROUTE, gateway.extraction, gateway.response_headers, gateway.has_wildcards)
-        all_names = tuple((route.name, route.base_model) for route in gateway.routes)
-        yield self._intern((shared, all_names, gateway.path_routes), _no_model_routes, gateway)
+        all_names = tuple((r.name, r.base_model, r.restriction) for r in gateway.routes)
+        no_model = (shared, all_names, gateway.path_routes, gateway.clients)
+        yield self._intern(no_model, _no_model_routes, gateway)
         for route in gateway.routes:
             yield self._intern((shared, route), _model_routes, route, gateway)
 

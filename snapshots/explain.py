@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
+from snapshots.ir.clients import is_allowed
 
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 METHODS_THAT_READ = frozenset({"GET", "HEAD"})
@@ -52,10 +53,24 @@ class Request:
     model: str | None
     path: str = "/v1/chat/completions"
     method: str = "POST"
+    client: str | None = None
+    """Whose key it shows."""
 
 
 def explain(gateway: ir.Gateway, request: Request) -> Explanation:
     """Return what *gateway* does with *request*."""
+    if not gateway.clients:
+        return _unguarded(gateway, request)
+    if request.client not in {client.name for client in gateway.clients}:
+        shown = f"no client is named {request.client!r}" if request.client else "it shows no key"
+        return _answered(gateway, 401, (f"{shown}, and this gateway asks for one",))
+    known = f"its key is that of the client {request.client}, which servers see as "
+    told = _unguarded(gateway, request)
+    return replace(told, why=(f"{known}{names.CLIENT_HEADER}", *told.why))
+
+
+def _unguarded(gateway: ir.Gateway, request: Request) -> Explanation:
+    """Return what *gateway* does with *request* whose key, if it needs one, is a client's."""
     path = request.path.partition("?")[0]
     if request.method in METHODS_THAT_READ and path == MODEL_LIST_PATH:
         return _answered(gateway, 200, ("the list of models is answered by the gateway itself",))
@@ -66,15 +81,15 @@ def explain(gateway: ir.Gateway, request: Request) -> Explanation:
         return _answered(gateway, 400, (f"{request.method} has no body to read a model from",))
     if request.model is None and gateway.default_model:
         absent = f"the body has no model, and keeps none: {gateway.default_model!r} is the default"
-        found = _by_name(gateway, gateway.default_model, request.path, absent)
+        found = _by_name(gateway, request, gateway.default_model, absent)
         return replace(found, shares=tuple(replace(s, rewrite_to="") for s in found.shares))
     if not request.model or request.model.isspace():
         return _answered(gateway, 400, ("the body names no model",))
     read = f"model {request.model!r} is read from the body into {names.MODEL_HEADER}"
-    return _by_name(gateway, request.model, request.path, read)
+    return _by_name(gateway, request, request.model, read)
 
 
-def _by_name(gateway: ir.Gateway, model: str, path: str, read: str) -> Explanation:
+def _by_name(gateway: ir.Gateway, request: Request, model: str, read: str) -> Explanation:
     exact = (r for r in gateway.routes if r.name == model and not r.is_wildcard)
     route = next(exact, None) or _longest_wildcard(gateway, model)
     if route is None:
@@ -86,7 +101,11 @@ def _by_name(gateway: ir.Gateway, model: str, path: str, read: str) -> Explanati
     if route.is_wildcard:
         why.append(f"nothing has exactly this name; the longest wildcard for it is {route.name!r}")
     why.append(f"{route.name!r} is declared at {'.'.join(route.origin)}")
-    return _routed(gateway, route, names.route_name(route.name), path, tuple(why))
+    scope = names.route_name(route.name)
+    if not _may_use(request, route):
+        why.append(_not_allowed(request, route))
+        return _answered(gateway, 403, tuple(why), scope)
+    return _routed(gateway, route, scope, request.path, tuple(why))
 
 
 def _longest_wildcard(gateway: ir.Gateway, model: str) -> ir.Route | None:
@@ -94,7 +113,18 @@ def _longest_wildcard(gateway: ir.Gateway, model: str) -> ir.Route | None:
     return max(matching, key=lambda route: len(route.name), default=None)
 
 
+def _may_use(request: Request, route: ir.Route) -> bool:
+    return request.client is None or is_allowed(request.client, route.restriction)
+
+
+def _not_allowed(request: Request, route: ir.Route) -> str:
+    return f"the client {request.client} may not use {route.base_model!r}"
+
+
 def _by_path(gateway: ir.Gateway, path_route: ir.PathRoute, request: Request) -> Explanation:
+    if not _may_use(request, path_route.route):
+        begins = f"the path begins with {path_route.prefix}: the body is not looked at"
+        return _answered(gateway, 403, (begins, _not_allowed(request, path_route.route)))
     rest = request.path.removeprefix(path_route.prefix).lstrip("/")
     upstream_path = f"{path_route.replacement}/{rest}"
     why = (

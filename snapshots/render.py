@@ -11,6 +11,8 @@ from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.config.route.v3.scoped_route_pb2 import ScopedRouteConfiguration
+from envoy.extensions.access_loggers.file.v3 import file_pb2 as _file_log
+from envoy.extensions.access_loggers.stream.v3 import stream_pb2 as _stream_log
 from envoy.extensions.common.matching.v3 import extension_matcher_pb2 as _matching
 from envoy.extensions.compression.gzip.decompressor.v3 import gzip_pb2 as _gzip
 from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2 as _skip
@@ -42,6 +44,7 @@ READ_IN_ANY = (
     _gzip, _buffer, _decompressor, _ext_proc, _lua, _router, _codec, _hcm, _header_mutation,
     _previous_hosts, _http_options, _typed_struct, _matching, _skip, _inputs,
     _maglev, _ring_hash,
+    _file_log, _stream_log,
 )  # fmt: skip
 """The modules whose messages may stand in an `Any` of ours."""
 

@@ -87,7 +87,9 @@ class ControlPlane:
         async with self._status() as status_address, self._xds() as xds_address:
             announce(self._ready(xds_address, status_address))
             try:
-                await watch.follow(self.publisher.offer)
+                async with asyncio.TaskGroup() as following:
+                    following.create_task(watch.follow(self.publisher.offer))
+                    following.create_task(self.publisher.follow_keys())
             finally:
                 self.publisher.give_up_second_step()
 

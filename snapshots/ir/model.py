@@ -102,6 +102,28 @@ class Mirror:
 
 
 @dataclass(frozen=True, slots=True)
+class Client:
+    """Who may use a gateway."""
+
+    name: str
+    key_sha256: str
+    """Of the key, in hexadecimal digits; without the key's material, what the registry says of it,
+    which is the digest of no key."""
+    models: tuple[str, ...] | None = None
+    """The models and adapters that it may use, sorted; None: everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """Which clients may use something that not all of them may: whichever list is shorter."""
+
+    clients: tuple[str, ...]
+    """Sorted."""
+    are_allowed: bool
+    """Whether only these may, or all but these."""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Where the requests for one routable name go."""
 
@@ -119,6 +141,8 @@ class Route:
     """None: each request gets a pool by chance."""
     retries: Retries = Retries()
     mirror: Mirror | None = None
+    restriction: Restriction | None = None
+    """None: every client may use it."""
 
     @property
     def is_wildcard(self) -> bool:
@@ -165,6 +189,10 @@ class Gateway:
     """The pools that get copies of requests, as they take those; sorted by name."""
     default_model: str = ""
     """The name of the route of requests whose body names none; empty: they are refused."""
+    clients: tuple[Client, ...] = ()
+    """Sorted by name; none: anybody may use the gateway."""
+    access_log: str = ""
+    """`stdout` or the path of a file; empty: nothing is logged."""
 
     @property
     def prefix_bytes(self) -> int:

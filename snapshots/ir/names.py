@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from snapshots.registry import client_keys, fields
 from snapshots.registry import names as registry_names
 
 MODEL_HEADER: Final = "x-gateway-model-name"
@@ -14,6 +15,8 @@ MODEL_HEADER: Final = "x-gateway-model-name"
 BASE_MODEL_HEADER: Final = "x-gateway-base-model-name"
 POOL_HEADER: Final = "x-gateway-pool"
 ENDPOINT_HEADER: Final = "x-gateway-endpoint"
+CLIENT_HEADER: Final = "x-gateway-client"
+"""The name of the client whose key a request showed; servers see it, too."""
 ROUTING_HEADER_PREFIX: Final = "x-gateway-"
 """Request headers with this prefix are ours alone: a client's copies are removed."""
 
@@ -30,6 +33,10 @@ NO_MODEL: Final = "-"
 
 MAX_NAME_BYTES: Final = registry_names.MAX_NAME_BYTES
 """Of a model's name in UTF-8."""
+MAX_KEY_CHARACTERS: Final = client_keys.MAX_KEY_CHARACTERS
+"""Of a client's key; a longer one is not looked at."""
+STDOUT: Final = fields.STDOUT
+"""As the place of an access log: Envoy's standard output."""
 WHITE_SPACE: Final = (
     "\t\n\v\f\r\x1c\x1d\x1e\x1f \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006"
     "\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -45,6 +52,8 @@ XDS_CLUSTER: Final = "modelyard-xds"
 EXT_PROC_CLUSTER: Final = "modelyard-ext-proc"
 """Both are static clusters of the bootstrap."""
 
+KEY_FILTER: Final = "modelyard.client_keys"
+"""The Lua filter that knows clients by their keys; the routes without a model tell it of them."""
 GUNZIP_FILTER: Final = "envoy.filters.http.decompressor"
 EXT_PROC_FILTER: Final = "envoy.filters.http.ext_proc"
 SECOND_EXT_PROC_FILTER: Final = "modelyard.ask_again"

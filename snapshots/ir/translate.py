@@ -9,17 +9,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from snapshots.ir import model as ir
+from snapshots.ir.clients import Restrictions, translate_clients
 from snapshots.registry import schema
+from snapshots.registry.client_keys import NO_DIGESTS, KeyDigests
 from snapshots.registry.paths import split_prefix
 
 
-def translate(registry: schema.Registry) -> ir.Intent:
-    """Return what *registry* means; the order of its entries tells only a pool's first model."""
+def translate(registry: schema.Registry, digests: KeyDigests = NO_DIGESTS) -> ir.Intent:
+    """Return what *registry* means; the order of its entries tells only a pool's first model.
+
+    *digests* are those of the clients' keys; without them, as where a registry is only looked at,
+    no key is the right one.
+    """
     pools = {name: _pool(name, pool) for name, pool in registry.pools.items()}
     translator = _Names(registry)
+    clients = translate_clients(registry, digests)
     gateways = (
-        _gateway(name, gateway, registry, translator, pools)
-        for name, gateway in sorted(registry.gateways.items())
+        _gateway(name, registry, translator, pools, clients) for name in sorted(registry.gateways)
     )
     return ir.Intent(tuple(gateways))
 
@@ -52,6 +58,7 @@ class _Names:
 
     def __init__(self, registry: schema.Registry) -> None:
         self._registry = registry
+        self._restrictions = Restrictions(registry)
         self._first_model = self._first_models()
 
     def _first_models(self) -> dict[str, str]:
@@ -76,6 +83,7 @@ class _Names:
             retries=_retries(model.retries),
             mirror=ir.Mirror(model.mirror.pool, model.mirror.percent) if model.mirror else None,
             origin=("models", name),
+            restriction=self._restrictions.of(name),
         )
 
     def shadow(self, pool: ir.Pool) -> ir.Pool:
@@ -100,6 +108,7 @@ class _Names:
             sticky=_sticky(model.sticky),
             retries=_retries(model.retries),
             origin=("pools", pool, "adapters"),
+            restriction=self._restrictions.of(adapter),
         )
 
 
@@ -127,11 +136,12 @@ def _weights(model: schema.ServedModel) -> dict[str, int]:
 
 def _gateway(
     name: str,
-    gateway: schema.Gateway,
     registry: schema.Registry,
     names: _Names,
     pools: dict[str, ir.Pool],
+    clients: tuple[ir.Client, ...],
 ) -> ir.Gateway:
+    gateway = registry.gateways[name]
     exposed = tuple(registry.models) if gateway.models == "*" else gateway.models
     of_models = {model: names.of_model(model) for model in exposed}
     used = {target.pool for route in of_models.values() for target in route.targets}
@@ -158,6 +168,8 @@ def _gateway(
         pools=tuple(pools[pool] for pool in sorted(used)),
         shadows=tuple(names.shadow(pools[pool]) for pool in sorted(mirrored)),
         default_model=default if any(route.name == default for route in routes) else "",
+        clients=clients,
+        access_log=gateway.access_log or "",
     )
 
 

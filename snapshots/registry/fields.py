@@ -48,6 +48,8 @@ from snapshots.registry.quantities import (
 T = TypeVar("T")
 
 FORMAT_VERSION: Final = 1
+STDOUT: Final = "stdout"
+"""Stands for Envoy's standard output where a path of a file may stand."""
 
 WholeNumber = Annotated[int, Strict()]
 Switch = Annotated[bool, Strict()]
@@ -148,6 +150,21 @@ _Token = Field(max_length=MAX_TOKEN_CHARACTERS, json_schema_extra={"pattern": FI
 CookieName = Annotated[str, AfterValidator(_check_token), _Token]
 RequestHeaderName = Annotated[str, AfterValidator(_check_request_header), _Token]
 """In lower case."""
+
+
+def _check_log_path(path: str) -> str:
+    if path != STDOUT and not (path.startswith("/") and path.isprintable() and path[-1] != "/"):
+        raise ValueRefusedError(
+            f"{code(path)} is no place for a log", "write `stdout`, an absolute path, or `false`"
+        )
+    return path
+
+
+LogPath = Annotated[
+    str,
+    AfterValidator(_check_log_path),
+    Field(max_length=MAX_PATH_CHARACTERS, json_schema_extra={"pattern": "^(stdout|/.*[^/])$"}),
+]
 
 
 # --- addresses ---

@@ -37,7 +37,12 @@ class _FileSchema(GenerateJsonSchema):
     def encode_default(self, dft: Any) -> Any:
         if isinstance(dft, timedelta):
             return format_duration(dft)
-        return str(dft) if isinstance(dft, Address) else super().encode_default(dft)
+        if isinstance(dft, Address):
+            return str(dft)
+        encoded = super().encode_default(dft)
+        if isinstance(encoded, dict):
+            return {name: value for name, value in encoded.items() if value is not None}
+        return encoded
 
     @override
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:

@@ -5,6 +5,7 @@ Reads no files: whoever calls has the bytes already.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from snapshots.registry.document import Document
@@ -21,7 +22,15 @@ from snapshots.registry.schema import Registry
 from snapshots.registry.shape import check_shape
 from snapshots.registry.yaml_tree import YamlError
 
-__all__ = ["MAX_FILE_BYTES", "Problem", "RegistryError", "load_registry", "locate", "place_of"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "Problem",
+    "RegistryError",
+    "load_registry",
+    "locate",
+    "place_of",
+    "refused",
+]
 
 MAX_FILE_BYTES: Final = 16 * 2**20
 """A larger file is refused unread."""
@@ -56,6 +65,12 @@ def locate(text: bytes, path: Path) -> tuple[int, int]:
         return _read(text).position(path)
     except YamlError as error:
         return error.line, error.column
+
+
+def refused(text: bytes, source: str, refusals: Iterable[Refusal]) -> RegistryError:
+    """Return the error that tells of *refusals* of the registry *text*, which is one by itself."""
+    document = Document(text)
+    return RegistryError(_problem(refusal, document, source) for refusal in refusals)
 
 
 def _read(text: bytes) -> Document:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from snapshots.registry.affinity import check_affinity
+from snapshots.registry.client_references import check_clients
 from snapshots.registry.names import is_wildcard
 from snapshots.registry.problems import Path, Refusal, Suggestions, code
 from snapshots.registry.schema import MAX_SPLIT_WEIGHT
@@ -25,6 +26,7 @@ def check_references(data: Entries, suggestions: Suggestions) -> Iterator[Refusa
     yield from check_affinity(data)
     yield from _check_default_model(data, suggestions)
     yield from _check_gateways(data, suggestions)
+    yield from check_clients(data, _others(data), suggestions)
 
 
 # --- reading data of any form ---
@@ -69,6 +71,13 @@ def _names(data: Entries) -> Iterator[tuple[Path, str, str]]:
     for pool, entry in _mappings(data, "pools"):
         for index, adapter in _texts(entry, "adapters"):
             yield ("pools", pool, "adapters", index), adapter, f"an adapter of pool {code(pool)}"
+
+
+def _others(data: Entries) -> Mapping[str, str]:
+    """Return all that clients can ask for but is no model, each with its description."""
+    return {
+        name: description for path, name, description in _names(data) if path != ("models", name)
+    }
 
 
 def _check_names(data: Entries) -> Iterator[Refusal]:
@@ -195,9 +204,7 @@ def _check_default_model(data: Entries, suggestions: Suggestions) -> Iterator[Re
 
 def _check_gateways(data: Entries, suggestions: Suggestions) -> Iterator[Refusal]:
     clusters: dict[str, str] = {}
-    others = {
-        name: description for path, name, description in _names(data) if path != ("models", name)
-    }
+    others = _others(data)
     for name, gateway in _mappings(data, "gateways"):
         cluster = gateway.get("node_cluster", "*")
         if isinstance(cluster, str) and clusters.setdefault(cluster, name) != name:

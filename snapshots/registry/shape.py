@@ -170,13 +170,20 @@ _FORMS: Final = {
     "pools.*.health_check": "leave it out for the default, or write `false` for none",
     "models.*": "write {pool: llama-1b}",
     "models.*.split": "write {llama-1b: 70, llama-3b: 30}",
+    "auth.clients.*": "write {key_file: keys/team-a}",
     "extraction.max_body": "write 16MiB, or a whole number of bytes",
 }
 """What would be right, by the place with a star for names and indexes."""
 
 
+AUTH_NAME: Final = 2
+"""Where a name stands in a path that begins with `auth`."""
+
+
 def _form_of(path: Path) -> str:
     pattern = (step if index % 2 == 0 else "*" for index, step in enumerate(path))
+    if path[:1] == ("auth",):
+        return ".".join("*" if index == AUTH_NAME else str(step) for index, step in enumerate(path))
     return ".".join(map(str, path[:2] if path[:1] == ("extraction",) else pattern))
 
 

@@ -2,7 +2,8 @@
 
 | filter | why there |
 |---|---|
-| decompressor | first: a body in gzip becomes plain before anything reads, counts or rewrites it |
+| client_keys | first: who has no key is refused before anything of a body is read |
+| decompressor | next: a body in gzip becomes plain before anything reads, counts or rewrites it |
 | ext_proc | next: it names the model, on which everything behind it depends (see `companion`) |
 | extract_model | next: names the model where the companion did not, or is not used |
 | wildcards | behind the extraction: finds the wildcard of a name that has no route |
@@ -25,6 +26,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
+from snapshots.resources.client_parts import build_key_filter
 from snapshots.resources.companion import build_companion_filters
 from snapshots.resources.encode import pack
 from snapshots.resources.parts import body_limit
@@ -38,9 +40,10 @@ INFLATE_CHUNK_BYTES = 16 * 1024
 
 
 def build_http_filters(gateway: ir.Gateway) -> list[hcm_v3.HttpFilter]:
-    """Return the filters of *gateway*, in order."""
+    """Return the filters of *gateway*, in order; the first one where clients need keys."""
     extraction = gateway.extraction
-    filters = [_filter(names.GUNZIP_FILTER, pack(_gunzip()))]
+    filters = [_filter(names.KEY_FILTER, pack(build_key_filter()))] if gateway.clients else []
+    filters.append(_filter(names.GUNZIP_FILTER, pack(_gunzip())))
     if extraction.mode == "ext_proc":
         filters.extend(build_companion_filters(gateway))
     if extraction.mode == "native" or extraction.on_failure == "native":

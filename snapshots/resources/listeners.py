@@ -17,6 +17,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
+from snapshots.resources.access_logs import build_access_logs
 from snapshots.resources.encode import pack
 from snapshots.resources.http_filters import build_http_filters
 from snapshots.resources.local_replies import build_local_replies
@@ -53,6 +54,7 @@ def _manager(gateway: ir.Gateway) -> Any:
             stat_prefix=gateway.name,
             scoped_routes=_scoped_routes(),
             http_filters=build_http_filters(gateway),
+            access_log=build_access_logs(gateway.access_log),
             local_reply_config=build_local_replies(),
             early_header_mutation_extensions=[_routing_headers_are_ours()],
             use_remote_address=True,

@@ -18,9 +18,10 @@ from envoy_data_plane.google.protobuf import Any
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.ir.refusals import REFUSALS, error_object
+from snapshots.resources.client_parts import clients_are, key_check, refusal_routes
 from snapshots.resources.encode import pack
 from snapshots.resources.http_filters import build_buffer
-from snapshots.resources.model_list import build_model_list
+from snapshots.resources.model_list import build_model_list, model_lists
 from snapshots.resources.parts import literal, set_header
 from snapshots.resources.route_parts import base_model_header, build_action, build_virtual_host
 from snapshots.resources.wildcards import build_known_names
@@ -33,23 +34,34 @@ METHODS_WITH_BODY = "POST|PUT|PATCH"
 
 def build_no_model_routes(gateway: ir.Gateway) -> route_v3.RouteConfiguration:
     """Return the routes of requests whose model is not known, or not needed."""
-    model_list = build_model_list(gateway)
+    model_list = build_model_list(gateway.routes)
     routes = [
         _too_large_route(gateway.extraction),
-        _model_list_route(model_list),
+        *(_model_list_route(listed, [clients_are(c)]) for c, listed in model_lists(gateway)),
+        _model_list_route(model_list, []),
         _unsupported_encoding_route(),
-        *(_path_route(path_route, gateway) for path_route in gateway.path_routes),
+        *(r for path_route in gateway.path_routes for r in _path_routes(path_route, gateway)),
         _upload_route(gateway),
         _nothing_to_route_by(),
     ]
     virtual_host = build_virtual_host(
         gateway.extraction, routes, response_headers=gateway.response_headers
     )
+    virtual_host.typed_per_filter_config |= key_check(gateway.clients)
     return route_v3.RouteConfiguration(
         name=names.NO_MODEL_ROUTES,
         virtual_hosts=[virtual_host],
         max_direct_response_body_size_bytes=max(ENVOY_DIRECT_RESPONSE_LIMIT, len(model_list)),
     )
+
+
+def _path_routes(path_route: ir.PathRoute, gateway: ir.Gateway) -> list[route_v3.Route]:
+    """Return what *path_route* selects: its route, and before it whoever may not use that."""
+    prefix = route_v3.RouteMatch(path_separated_prefix=path_route.prefix)
+    refusals = refusal_routes(path_route.route, prefix)
+    for refusal in refusals:
+        refusal.typed_per_filter_config = _without_extraction()
+    return [*refusals, _path_route(path_route, gateway)]
 
 
 def _path_route(path_route: ir.PathRoute, gateway: ir.Gateway) -> route_v3.Route:
@@ -75,9 +87,9 @@ def _path_route(path_route: ir.PathRoute, gateway: ir.Gateway) -> route_v3.Route
     )
 
 
-def _model_list_route(model_list: str) -> route_v3.Route:
+def _model_list_route(model_list: str, headers: list[route_v3.HeaderMatcher]) -> route_v3.Route:
     return route_v3.Route(
-        match=route_v3.RouteMatch(path="/v1/models", headers=[_method("GET|HEAD")]),
+        match=route_v3.RouteMatch(path="/v1/models", headers=[_method("GET|HEAD"), *headers]),
         direct_response=_direct_response(200, model_list),
         response_headers_to_add=[set_header("content-type", "application/json")],
         typed_per_filter_config=_without_extraction(),

@@ -10,6 +10,7 @@ from envoy_data_plane.envoy.extensions.filters.http.lua import v3 as lua_v3
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
+from snapshots.resources.client_parts import refusal_routes
 from snapshots.resources.encode import pack
 from snapshots.resources.route_parts import base_model_header, build_action, build_virtual_host
 from snapshots.resources.wildcards import requested_name, without_wildcards
@@ -39,7 +40,11 @@ def build_model_routes(
     everything = route_v3.Route(
         match=route_v3.RouteMatch(prefix="/"), route=build_action(route, response_headers)
     )
-    virtual_host = build_virtual_host(extraction, [everything], response_headers=response_headers)
+    virtual_host = build_virtual_host(
+        extraction,
+        [*refusal_routes(route, route_v3.RouteMatch(prefix="/")), everything],
+        response_headers=response_headers,
+    )
     virtual_host.request_headers_to_add = [base_model_header(route)]
     if extraction.mode == "ext_proc" and extraction.on_failure == "native":
         # The companion has named the model: Envoy need not start the script to learn that.

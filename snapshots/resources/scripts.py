@@ -21,6 +21,20 @@ from snapshots.ir.refusals import MAX_ECHOED_CHARACTERS, REFUSALS, RefusalCode, 
 MAX_DEPTH = 500
 """Levels of nesting in a body; the companion takes as many at least."""
 
+KEYS_ARE_CHECKED = "checked"
+"""The entry of a filter context that stands beside the digests of keys."""
+INVALID_KEY = {
+    "error": {
+        "message": (
+            "The API key is missing or not the key of a client. Send it as "
+            "`Authorization: Bearer KEY` or as `x-api-key: KEY`."
+        ),
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "invalid_api_key",
+    }
+}
+
 LuaValue = str | int | Mapping[str, "LuaValue"] | list["LuaValue"]
 
 
@@ -61,6 +75,23 @@ def wildcard_script() -> str:
 def rewrite_script() -> str:
     """Return the script that writes the name that a pool expects into the body."""
     return _sources("json_text", "form_data", "rewrite_model")
+
+
+@cache
+def key_script() -> str:
+    """Return the script that lets only clients with a key pass."""
+    headers: dict[str, LuaValue] = {
+        ":status": "401",
+        "content-type": "application/json",
+        "www-authenticate": 'Bearer realm="modelyard"',
+    }
+    constants: dict[str, LuaValue] = {
+        "CLIENT_HEADER": names.CLIENT_HEADER,
+        "CHECKED": KEYS_ARE_CHECKED,
+        "MAX_KEY_CHARACTERS": names.MAX_KEY_CHARACTERS,
+        "REFUSAL": [headers, json.dumps(INVALID_KEY)],
+    }
+    return _locals(constants) + _sources("sha256", "client_keys")
 
 
 def _sources(*modules: str) -> str:

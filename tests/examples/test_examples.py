@@ -59,3 +59,15 @@ def test_sticky_keeps_users_and_moves_only_those_that_must():
         [10], abs=2.5
     )
     assert percent(printed, "users that the edit moved away from it") == [0]
+
+
+def test_keys_open_what_their_clients_may_use():
+    rows = {line[:14].strip(): line[14:].split() for line in run("keys").splitlines()}
+
+    assert rows["operations"][:4] == ["200"] * 4
+    assert rows["team-a"][:4] == ["200", "200", "200", "403"]
+    assert rows["team-b"][:4] == ["403", "403", "403", "200"]
+    assert rows["nobody"] == ["401"] * 4
+    assert rows["team-a"][4:] == ["food-review,", "small,", "tiny"]
+    assert rows["team-b"][4:] == ["large"]
+    assert (rows["the new key"], rows["the old key"]) == (["200"], ["401"])

@@ -13,12 +13,18 @@ from snapshots.build import SnapshotBuilder
 from snapshots.ir.translate import translate
 from snapshots.registry.loader import load_registry
 from snapshots.render import render
-from snapshots.resources.scripts import extraction_script, rewrite_script, wildcard_script
+from snapshots.resources.scripts import (
+    extraction_script,
+    key_script,
+    rewrite_script,
+    wildcard_script,
+)
 
 CASES = Path(__file__).parent / "cases"
 EXAMPLE = Path(__file__).parents[2] / "envoy" / "registry.example.yaml"
 SCRIPTS = {
     extraction_script(): "(the script that reads the name)",
+    key_script(): "(the script that knows the clients)",
     rewrite_script(): "(the script that rewrites the name)",
     wildcard_script(): "(the script that finds wildcards)",
     **{

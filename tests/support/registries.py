@@ -127,7 +127,30 @@ def registries(
     if draw(st.booleans()):
         data["extraction"] = draw(EXTRACTIONS)
     _settle_affinity(data)
+    _guard(draw, data, known_keys=gateways is not None)
     return data
+
+
+def _guard(draw: Any, data: Data, *, known_keys: bool) -> None:
+    """Give *data* clients, or not; whoever asks for *known_keys* could not show those."""
+    if not known_keys and draw(st.booleans()):
+        adapters = [a for pool in data["pools"].values() for a in pool.get("adapters", ())]
+        data["auth"] = draw(_auth([*data.get("models", ()), *adapters]))
+
+
+def _auth(usable: list[str]) -> st.SearchStrategy[Data]:
+    models = st.just("*")
+    if usable:
+        models |= st.lists(st.sampled_from(usable), unique=True)
+    client = st.fixed_dictionaries(
+        {"key_sha256": st.from_regex(r"[0-9a-f]{64}", fullmatch=True)}, optional={"models": models}
+    )
+    clients = st.dictionaries(
+        st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,8}", fullmatch=True), client, min_size=1
+    )
+    return _mappings(
+        clients=clients.filter(lambda c: len({e["key_sha256"] for e in c.values()}) == len(c))
+    )
 
 
 def _deal(draw: Any, entry: Data, field: str, names: Any) -> None:
@@ -216,6 +239,7 @@ def _gateways(models: list[str]) -> st.SearchStrategy[Data]:
         listen=st.sampled_from(["127.0.0.1:0", "0.0.0.0:10000", "[::]:8080"]),
         models=exposed,
         response_headers=st.booleans(),
+        access_log=st.sampled_from([False, "stdout", "/dev/null"]),
     )
     clusters = st.lists(st.just("*") | NAMES, min_size=1, max_size=3, unique=True)
     return clusters.flatmap(

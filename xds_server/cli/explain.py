@@ -28,6 +28,7 @@ def _absolute(_context: click.Context, _parameter: click.Parameter, value: str) 
 @option("--model", default=None, help="What the body says in `model`; none: it says nothing.")
 @option("--path", default="/v1/chat/completions", callback=_absolute, help="The request's path.")
 @option("--method", default="POST", help="The request's method.")
+@option("--client", default=None, help="The client whose key it shows; none: it shows no key.")
 @option("--header", multiple=True, metavar="NAME=VALUE", help="A request header; repeatable.")
 @node_cluster_option
 @option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
@@ -36,18 +37,19 @@ def command(
     model: str | None,
     path: str,
     method: str,
+    client: str | None,
     header: tuple[str, ...],
     node_cluster: str,
     as_json: bool,
 ) -> None:
     """Tell where a request would go by the file REGISTRY, and why.
 
-    Exits with 1 if Envoy would refuse it for its model, path or method.
+    Exits with 1 if Envoy would refuse it for its model, path, method or client.
     """
     gateway = gateway_for(translate(read_registry(registry)), node_cluster)
     sticky = {r.sticky.name for r in gateway.routes if r.sticky and r.sticky.kind == "header"}
     notes = tuple(_notes(header, sticky))
-    explanation = explain(gateway, Request(model, path, method.upper()))
+    explanation = explain(gateway, Request(model, path, method.upper(), client))
     if as_json:
         click.echo(json.dumps({**asdict(explanation), "notes": notes}, ensure_ascii=False))
     else:

@@ -46,10 +46,13 @@ class Example:
 
 
 @asynccontextmanager
-async def running_example(registry: Path) -> AsyncIterator[Example]:
+async def running_example(
+    registry: Path, files: Mapping[str, str] | None = None
+) -> AsyncIterator[Example]:
     """Run the deployment that *registry* describes, with a simulated server for each endpoint.
 
     The first gateway's and all servers' addresses are replaced by free ones of this machine.
+    *files* are put beside the registry, by name: what it refers to.
     Raises what the parts raise: RegistryError, RefusedError, EnvoyError.
     """
     text, read = _load(registry)
@@ -62,6 +65,8 @@ async def running_example(registry: Path) -> AsyncIterator[Example]:
         listen = next(iter(read.gateways.values())).listen
         gateway = free_address()
         folder = Path(parts.enter_context(TemporaryDirectory(prefix="modelyard-example-")))
+        for name, content in (files or {}).items():
+            (folder / name).write_text(content)
         copied = folder / registry.name
         copied.write_text(text.replace(str(listen), str(gateway)))
         stack = await parts.enter_async_context(running_stack(copied, gateway, folder))

@@ -16,18 +16,22 @@ import structlog
 from snapshots.build import SnapshotBuilder
 from snapshots.consistency import InconsistentSnapshotError
 from snapshots.diff import diff
+from snapshots.registry.client_keys import digest_keys
 from snapshots.registry.document import Document
-from snapshots.registry.loader import RegistryError, load_registry, place_of
+from snapshots.registry.loader import RegistryError, load_registry, place_of, refused
 from snapshots.snapshot import Snapshot
 from snapshots.warm_up import FirstCheck, WarmUp, keep_replaced_servers
 from xds_server.garbage import no_search
 from xds_server.reload.first_checks import first_checks_pass
 from xds_server.reload.look import ReadProblem
 from xds_server.reload.metrics import ReloadMetrics
+from xds_server.secrets.keys import KeyReader, SeenFiles, changed_files
 from xds_server.store import SnapshotStore
 
 log = structlog.get_logger()
 
+KEY_POLL_INTERVAL_S = 0.5
+"""How often `stat` is asked of the files of keys."""
 LOGGED_NAMES = 10
 """How many names of each kind of change a log line holds."""
 
@@ -46,7 +50,7 @@ class Served:
 
 
 class RegistryPublisher:
-    """Turn contents of the file *path* into snapshots in *store*; use it from one task."""
+    """Turn contents of the file *path*, and keys that it names, into snapshots in *store*."""
 
     def __init__(self, path: Path, store: SnapshotStore, metrics: ReloadMetrics) -> None:
         self.path = path
@@ -61,9 +65,14 @@ class RegistryPublisher:
         self._second_step: asyncio.Task[None] | None = None
         self._pending: tuple[FirstCheck, ...] = ()
         """The first checks that the second step waits for."""
+        self._newest: bytes | ReadProblem = b""
+        """The content that was last offered."""
+        self._key_files: SeenFiles = {}
+        self._one_at_a_time = asyncio.Lock()
 
     async def load(self, content: bytes | ReadProblem) -> None:
         """Publish the snapshot of *content*, or raise RefusedError; for the start."""
+        self._newest = content
         if isinstance(content, ReadProblem):
             raise RefusedError(content.message)
         started = perf_counter()
@@ -83,6 +92,18 @@ class RegistryPublisher:
 
     async def offer(self, content: bytes | ReadProblem) -> None:
         """Publish the snapshot of *content*; if it is refused, say so and keep the last one."""
+        async with self._one_at_a_time:
+            await self._offer(content)
+
+    async def follow_keys(self) -> None:
+        """Offer the newest content again whenever a file of keys has changed, until cancelled."""
+        while True:
+            await asyncio.sleep(KEY_POLL_INTERVAL_S)
+            async with self._one_at_a_time:
+                if await asyncio.to_thread(changed_files, self._key_files):
+                    await self._offer(self._newest)
+
+    async def _offer(self, content: bytes | ReadProblem) -> None:
         try:
             await self.load(content)
         except RefusedError as error:
@@ -130,7 +151,12 @@ class RegistryPublisher:
         """Return how many models there are, and the snapshot; the registry itself is let go."""
         with no_search():
             registry = load_registry(content, str(self.path))
-            return len(registry.models), self._builder.build(registry)
+            reader = KeyReader(self.path.parent)
+            digests, refusals = digest_keys(registry, reader.read)
+            self._key_files = reader.seen
+            if refusals:
+                raise refused(content, str(self.path), refusals)
+            return len(registry.models), self._builder.build(registry, digests)
 
     def _publish(self, snapshot: Snapshot) -> bool:
         """Publish *snapshot* unless it is the current one; tell whether it was."""

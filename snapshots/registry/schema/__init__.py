@@ -4,6 +4,7 @@ The descriptions are read by people: they become the JSON Schema that editors sh
 names of a file fit together is not decided here but in `snapshots.registry.references`.
 """
 
+from snapshots.registry.schema.auth import Auth, Client
 from snapshots.registry.schema.file import Registry
 from snapshots.registry.schema.gateways import Extraction, Gateway
 from snapshots.registry.schema.models import MAX_SPLIT_WEIGHT, ServedModel
@@ -12,6 +13,8 @@ from snapshots.registry.schema.routing import Mirror, Retries, Sticky
 
 __all__ = [
     "MAX_SPLIT_WEIGHT",
+    "Auth",
+    "Client",
     "Endpoint",
     "Extraction",
     "Gateway",

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from snapshots.registry.fields import CheckedVersion, Name, RequestedName
+from snapshots.registry.schema.auth import Auth
 from snapshots.registry.schema.gateways import Extraction, Gateway
 from snapshots.registry.schema.models import ServedModel
 from snapshots.registry.schema.part import RegistryPart
@@ -42,4 +43,7 @@ class Registry(RegistryPart):
     )
     extraction: Extraction = Field(
         default=Extraction(), description="How the model name is read from a request's body."
+    )
+    auth: Auth = Field(
+        default=Auth(), description="Who may use the gateways; anybody, if it is left out."
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from snapshots.registry.addresses import Address
-from snapshots.registry.fields import ListenAddress, Name, Size, Switch, literal_or
+from snapshots.registry.fields import ListenAddress, LogPath, Name, Size, Switch, literal_or
 from snapshots.registry.schema.part import RegistryPart
 
 
@@ -38,6 +38,14 @@ class Gateway(RegistryPart):
             "Whether answers carry `x-gateway-pool` and `x-gateway-endpoint`, "
             "which tell what server answered."
         ),
+    )
+    access_log: Annotated[str | Literal[False], literal_or(False, LogPath)] = Field(
+        default=False,
+        description=(
+            "Where these Envoys write a line of JSON for each request: `stdout`, the absolute "
+            "path of a file, or `false` for nowhere."
+        ),
+        examples=["stdout", "/var/log/envoy/access.log", False],
     )
 
 

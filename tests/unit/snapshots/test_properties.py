@@ -53,12 +53,12 @@ def pools_of(model: Data) -> list[str]:
 
 
 def listed(node: NodeSnapshot) -> list[str]:
-    """Return the names that `GET /v1/models` lists."""
+    """Return the names that `GET /v1/models` lists for who may use everything."""
     [no_model] = (r for r in render(node)["routes"] if r["name"] == names.NO_MODEL_ROUTES)
     [answer] = (
         route["direct_response"]["body"]["inline_string"]
         for route in no_model["virtual_hosts"][0]["routes"]
-        if route["match"].get("path") == "/v1/models"
+        if route["match"].get("path") == "/v1/models" and len(route["match"]["headers"]) == 1
     )
     return [entry["id"] for entry in json.loads(answer)["data"]]
 

@@ -104,6 +104,8 @@ def test_every_part_of_the_file_is_found():
         ("models", ANY, "retries"): "Retries",
         ("models", ANY, "mirror"): "Mirror",
         ("extraction",): "Extraction",
+        ("auth",): "Auth",
+        ("auth", "clients", ANY): "Client",
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from snapshots.ir import model as ir
@@ -25,4 +27,8 @@ def test_a_body_is_made_plain_then_read_and_the_request_routed_last(mode, on_fai
     gateway = ir.Gateway("g", "*", "127.0.0.1", 1, True, extraction, (), (), ())
     filters = [f.name for f in build_http_filters(gateway)]
 
+    guarded = replace(gateway, clients=(ir.Client("team-a", "0" * 64),))
+    asking = [f.name for f in build_http_filters(guarded)]
+
+    assert asking == [names.KEY_FILTER, *filters]
     assert filters == [GUNZIP, *naming, names.BUFFER_FILTER, names.ROUTER_FILTER]

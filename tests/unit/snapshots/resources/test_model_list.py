@@ -13,7 +13,7 @@ from tests.support.registries import registry
 
 def entries(text: str) -> list[dict]:
     [gateway] = translate(registry(text)).gateways
-    listed = json.loads(build_model_list(gateway))
+    listed = json.loads(build_model_list(gateway.routes))
     assert listed["object"] == "list"
     return listed["data"]
 

@@ -1,0 +1,107 @@
+"""What may stand in `auth`: who may use a gateway, and which models."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Final, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
+
+from snapshots.registry.fields import Name, literal_or
+from snapshots.registry.problems import ValueRefusedError, code
+from snapshots.registry.schema.part import RegistryPart
+
+CLIENT_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
+SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
+VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
+FILE_PATTERN: Final = r"^[^\x00-\x1f]*[^\x00-\x1f/]$"
+
+
+def _check_client(name: str) -> str:
+    if not re.fullmatch(CLIENT_PATTERN, name):
+        raise ValueRefusedError(
+            f"{code(name)} is no name of a client",
+            "at most 64 letters and digits of ASCII, and `.`, `_`, `@` or `-` behind the first",
+        )
+    return name
+
+
+def _check_sha256(digits: str) -> str:
+    if not re.fullmatch(SHA256_PATTERN, digits):
+        raise ValueRefusedError(  # which may be the key itself, so it is not repeated
+            "not a SHA-256 of 64 digits from 0 to 9 and a to f",
+            "printf %s KEY | sha256sum, without a line feed behind the key",
+        )
+    return digits
+
+
+def _check_variable(name: str) -> str:
+    if not re.fullmatch(VARIABLE_PATTERN, name):
+        raise ValueRefusedError("not the name of a variable", "write key_env: LLAMA_KEY")
+    return name
+
+
+def _check_file(path: str) -> str:
+    if not re.fullmatch(FILE_PATTERN, path):
+        raise ValueRefusedError("not the path of a file", "write key_file: keys/team-a")
+    return path
+
+
+ClientName = Annotated[
+    str, AfterValidator(_check_client), Field(json_schema_extra={"pattern": CLIENT_PATTERN})
+]
+
+
+class Client(RegistryPart):
+    """Who shows a key, and what that key opens."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["key_file"]},
+                {"required": ["key_env"]},
+                {"required": ["key_sha256"]},
+            ]
+        }
+    )
+
+    key_file: Annotated[str, AfterValidator(_check_file)] | None = Field(
+        default=None,
+        description=(
+            "File that holds the key and nothing else; a relative path starts at the registry's "
+            "folder. A changed file takes effect at once."
+        ),
+        examples=["keys/team-a"],
+    )
+    key_env: Annotated[str, AfterValidator(_check_variable)] | None = Field(
+        default=None,
+        description="Variable in the control plane's environment that holds the key.",
+        examples=["TEAM_A_KEY"],
+    )
+    key_sha256: Annotated[str, AfterValidator(_check_sha256)] | None = Field(
+        default=None,
+        description="SHA-256 of the key, in lower-case hexadecimal digits; the key is nowhere.",
+        examples=["9b74c9897bac770ffc029102a200c5de2b6b2c2f7d1d9f5b8f6b9a3f4c7a9e10"],
+        json_schema_extra={"pattern": SHA256_PATTERN},
+    )
+    models: Annotated[Literal["*"] | tuple[str, ...], literal_or("*", tuple[Name, ...])] = Field(
+        default="*",
+        description=(
+            "What this client may ask for: `*` for everything, or a list of models, with which "
+            "their aliases and paths come, and of adapters."
+        ),
+        examples=["*", ["llama-3-2-1b"]],
+    )
+
+
+class Auth(RegistryPart):
+    """Who may use the gateways."""
+
+    clients: dict[ClientName, Client] | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "By name, who may use the gateways. While there is one, a request without the key "
+            "of one of them is answered with 401."
+        ),
+    )

@@ -290,3 +290,19 @@ async def test_clients_come_and_go_without_a_lost_request(variant, tmp_path):
             await until_answered(deployed, OTHER_KEY, 200)
 
     assert load.report.failures == 0, load.report.summary()
+
+
+@pytest.mark.parametrize("mode", ["ext_proc", "native"])
+async def test_wildcards_and_the_default_model_are_kept_from_clients_too(variant, tmp_path, mode):
+    registry = REGISTRY.replace("models:\n  one:", 'models:\n  "ft:*": {pool: small}\n  one:')
+    registry += "default_model: two\n"
+    async with guarded(tmp_path, variant, mode, registry) as deployed:
+        answers = {
+            name: [
+                (await ask(deployed, key, "ft:mine")).status,
+                (await deployed.post("/v1/completions", {}, {"x-api-key": key})).status,
+            ]
+            for name, key in (("wide", WIDE_KEY), ("narrow", NARROW_KEY), ("third", THIRD_KEY))
+        }
+
+    assert answers == {"wide": [200, 200], "narrow": [403, 403], "third": [403, 200]}

@@ -19,6 +19,7 @@ from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot, TypeSnapshot
 from snapshots.type_urls import CLUSTER, ENDPOINT
 
+OK = 200
 Server = tuple[str, int]
 """Host and port."""
 
@@ -31,6 +32,8 @@ class FirstCheck:
     port: int
     path: str
     """Of the health check."""
+    status: int = OK
+    """What a healthy server answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +76,26 @@ def _unions(
         replaced = before.resources.get(name)
         if replaced is None or replaced.version == resource.version:
             continue
-        path = _checked_path(name, new, old)
+        check = _health_check(name, new, old)
         was, now = _without(_assignment(replaced), unchecked), _assignment(resource)
-        if path and _are_disjoint(was, now):
-            checks.update(FirstCheck(host, port, path) for host, port in _addresses(now))
+        if check and _are_disjoint(was, now):
+            path, status = check
+            checks.update(FirstCheck(host, port, path, status) for host, port in _addresses(now))
             yield _union(resource, now, was)
 
 
-def _checked_path(cluster_name: str, *nodes: NodeSnapshot) -> str:
-    """Return the path of the health check of a cluster in the first of *nodes* that has one.
+def _health_check(cluster_name: str, *nodes: NodeSnapshot) -> tuple[str, int] | None:
+    """Return path and status of a cluster's health check, of the first of *nodes* that has one.
 
     An edit that switches it off makes a new cluster, and the old one is used until that is warm.
     """
     for node in nodes:
         cluster = Cluster.FromString(node.types[CLUSTER].resources[cluster_name].body)
         if cluster.health_checks:
-            return str(cluster.health_checks[0].http_health_check.path)
-    return ""
+            check = cluster.health_checks[0].http_health_check
+            expected = [status.start for status in check.expected_statuses]
+            return check.path, min(expected, default=OK)
+    return None
 
 
 def _with_endpoints(node: NodeSnapshot, changed: list[Resource]) -> NodeSnapshot:

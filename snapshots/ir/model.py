@@ -25,11 +25,15 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """How a pool's servers are probed: `GET path` must answer 200."""
+    """How a pool's servers are probed: `GET path` must answer *status*."""
 
     path: str
     interval_s: float
     timeout_s: float
+    unhealthy_after: int = 2
+    """Checks in a row. Likewise `healthy_after`."""
+    healthy_after: int = 1
+    status: int = 200
 
 
 @dataclass(frozen=True, slots=True)

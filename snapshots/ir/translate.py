@@ -34,22 +34,29 @@ def _pool(name: str, pool: schema.Pool) -> ir.Pool:
     endpoints = tuple(
         ir.Endpoint(e.address.host, e.address.port, e.weight, e.zone) for e in pool.endpoints
     )
-    check, balancing = pool.health_check, pool.load_balancing
+    balancing = pool.load_balancing
     return ir.Pool(
         name=name,
         endpoints=tuple(sorted(endpoints, key=lambda e: (e.zone, e.host, e.port, e.weight))),
         by_dns=not all(e.address.is_ip for e in pool.endpoints),
-        health_check=ir.HealthCheck(
-            check.path, check.interval.total_seconds(), check.timeout.total_seconds()
-        )
-        if check
-        else None,
+        health_check=_health_check(pool.health_check) if pool.health_check else None,
         load_balancing=balancing.policy,
         rewrites=pool.model is not None,
         max_requests=pool.max_requests,
         max_pending=pool.max_pending,
         connect_timeout_s=pool.connect_timeout.total_seconds(),
         prefix_bytes=balancing.bytes if balancing.key else 0,
+    )
+
+
+def _health_check(check: schema.HealthCheck) -> ir.HealthCheck:
+    return ir.HealthCheck(
+        path=check.path,
+        interval_s=check.interval.total_seconds(),
+        timeout_s=check.timeout.total_seconds(),
+        unhealthy_after=check.unhealthy_after,
+        healthy_after=check.healthy_after,
+        status=check.status,
     )
 
 

@@ -29,6 +29,7 @@ UNBOUNDED = 1_000_000
 MAX_COPIES = 256
 """Copies of requests that a pool may have at a time: one that hangs is not to fill the memory."""
 HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+OK = 200
 
 LB_POLICIES = {
     "least_request": cluster_v3.ClusterLbPolicy.LEAST_REQUEST,
@@ -123,10 +124,17 @@ def _health_check(check: ir.HealthCheck) -> core_v3.HealthCheck:
         interval=seconds(check.interval_s),
         # Envoy waits 60 s between checks of a cluster that has had no traffic yet.
         no_traffic_interval=seconds(check.interval_s),
-        unhealthy_threshold=2,
-        healthy_threshold=1,
-        http_health_check=core_v3.HealthCheckHttpHealthCheck(path=check.path),
+        unhealthy_threshold=check.unhealthy_after,
+        healthy_threshold=check.healthy_after,
+        http_health_check=core_v3.HealthCheckHttpHealthCheck(
+            path=check.path, expected_statuses=_expected(check.status)
+        ),
     )
+
+
+def _expected(status: int) -> list[type_v3.Int64Range]:
+    """Return what to expect: nothing for 200, which Envoy expects by itself."""
+    return [] if status == OK else [type_v3.Int64Range(start=status, end=status + 1)]
 
 
 @cache

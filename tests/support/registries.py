@@ -201,7 +201,15 @@ def _pools(addresses: st.SearchStrategy[str]) -> st.SearchStrategy[Data]:
     endpoints = st.lists(addresses, max_size=3, unique=True).flatmap(
         lambda drawn: st.tuples(*(st.just(a) | options.map({"address": a}.__or__) for a in drawn))
     )
-    check = _mappings(path=REQUEST_PATHS, interval=DURATIONS, timeout=DURATIONS)
+    times = st.integers(1, 100)
+    check = _mappings(
+        path=REQUEST_PATHS,
+        interval=DURATIONS,
+        timeout=DURATIONS,
+        unhealthy_after=times,
+        healthy_after=times,
+        status=st.integers(200, 599),
+    )
     policies = ["least_request", "round_robin", "random", "maglev", "ring_hash"]
     return st.fixed_dictionaries(
         {"endpoints": endpoints.map(list)},

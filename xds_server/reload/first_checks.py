@@ -26,10 +26,11 @@ PAUSE_S = 0.1
 
 async def first_checks_pass(checks: Iterable[FirstCheck]) -> None:
     """Return once all *checks* were good, or after 5 s: what is dead then was meant to be used."""
-    servers = [f"http://{Address(check.host, check.port)}{check.path}" for check in checks]
+    statuses = {f"http://{Address(c.host, c.port)}{c.path}": c.status for c in checks}
+    servers = list(statuses)
     try:
         async with asyncio.timeout(LONGEST_WAIT_S), aiohttp.ClientSession() as session:
-            await asyncio.gather(*(_passes(session, server) for server in servers))
+            await asyncio.gather(*(_passes(session, *check) for check in statuses.items()))
             await asyncio.sleep(HEAD_START_S)
     except TimeoutError:
         log.warning("snapshot.servers.unhealthy", servers=servers, waited_s=LONGEST_WAIT_S)
@@ -37,10 +38,10 @@ async def first_checks_pass(checks: Iterable[FirstCheck]) -> None:
         log.exception("snapshot.servers.unchecked", servers=servers)
 
 
-async def _passes(session: aiohttp.ClientSession, url: str) -> None:
+async def _passes(session: aiohttp.ClientSession, url: str, status: int) -> None:
     while True:
         with contextlib.suppress(aiohttp.ClientError):
-            async with session.get(url) as response:
-                if response.status == 200:  # noqa: PLR2004 - what Envoy counts as healthy
+            async with session.get(url, allow_redirects=False) as response:
+                if response.status == status:
                     return
         await asyncio.sleep(PAUSE_S)

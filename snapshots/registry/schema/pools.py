@@ -24,6 +24,7 @@ from snapshots.registry.schema.part import RegistryPart
 
 MAX_ENDPOINT_WEIGHT: Final = 65535
 MAX_AT_A_TIME: Final = 1_000_000
+MAX_CHECKS: Final = 100
 
 
 class Endpoint(RegistryPart):
@@ -59,13 +60,33 @@ class HealthCheck(RegistryPart):
     """How Envoy finds out whether a server of a pool can take requests."""
 
     path: RequestPath = Field(
-        default="/health", description="Path that answers 200 while the server is healthy."
+        default="/health",
+        description="Path that answers with `status` while the server is healthy.",
     )
     interval: PositiveDuration = Field(
         default=timedelta(seconds=15), description="Time between two checks of a server."
     )
     timeout: PositiveDuration = Field(
         default=timedelta(seconds=15), description="Time after which a check has failed."
+    )
+    unhealthy_after: Annotated[WholeNumber, Field(ge=1, le=MAX_CHECKS)] = Field(
+        default=2,
+        description=(
+            "How many checks in a row must fail, by a time-out or a lost connection, before a "
+            "healthy server gets no more requests. A wrong status takes it out at once."
+        ),
+    )
+    healthy_after: Annotated[WholeNumber, Field(ge=1, le=MAX_CHECKS)] = Field(
+        default=1,
+        description=(
+            "How many checks in a row must be good before a server that was taken out gets "
+            "requests again. The first check of a new server decides alone."
+        ),
+    )
+    status: Annotated[WholeNumber, Field(ge=200, le=599)] = Field(
+        default=200,
+        description="What a healthy server answers.",
+        examples=[204],
     )
 
 

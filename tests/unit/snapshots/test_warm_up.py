@@ -152,6 +152,14 @@ def test_the_path_is_the_one_of_the_new_health_check():
     assert step(old, new).first_checks == (FirstCheck("10.0.0.2", 8000, "/new?deep=1"),)
 
 
+def test_the_status_is_the_one_that_envoy_expects():
+    options = ", health_check: {path: /up, status: 302}"
+
+    found = step(serving(A, options=options), serving(B, options=options))
+
+    assert found.first_checks == (FirstCheck("10.0.0.2", 8000, "/up", 302),)
+
+
 def test_a_zone_stands_there_once_with_the_new_servers_first():
     old = serving("{address: 10.0.0.1:8000, zone: z}", "{address: 10.0.0.2:8000, zone: old}")
     new = serving("{address: 10.0.0.3:8000, zone: z}", D)

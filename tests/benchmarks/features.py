@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from statistics import median
 
 from tests.benchmarks import rounds
@@ -18,8 +19,8 @@ from tests.support.fast_load import fast_load_process
 
 METHOD = """\
 As under "What a request costs", with bodies of 1 KB at 32 connections, in {rounds} rounds.
-*Nothing more* is a model with one pool and every default. Each other row is a model or pool with
-what the row is called; the last has all of it. *Of nothing more* compares with the same mode in the
+*Nothing more* is a model with one pool and every default. Each other row adds to that what it is
+called; the last has all of it. *Of nothing more* compares with the same mode in the
 same round."""
 MODES = ("native", "ext_proc")
 SHAPE = Shape("1 KB", 900, 32)
@@ -39,13 +40,29 @@ class Feature:
     """Fields of the model."""
     pool: str = ""
     """Fields of its pool."""
+    file: str = ""
+    """Lines of the file; such a feature concerns every model, and has a gateway of its own."""
     headers: Mapping[str, str] = field(default_factory=dict)
+    modes: Sequence[str] = MODES
 
 
+KEY = "a-key-that-is-long-enough"
 FEATURES = (
     Feature("sticky", model="sticky: {header: x-user-id}", headers={"x-user-id": "user-17"}),
     Feature("retries", model="retries: {attempts: 3, on: [reset, 503], per_try_timeout: 30s}"),
     Feature("limits of a pool", pool="max_requests: 1000, max_pending: 1000, connect_timeout: 1s"),
+    Feature(
+        "prompt prefix",
+        pool="load_balancing: {policy: maglev, key: prompt_prefix}",
+        modes=["ext_proc"],
+    ),
+    Feature("default model", file="default_model: model-0\n"),
+    Feature("wildcards", file='  "ft:*": {pool: pool-0}\n'),
+    Feature(
+        "keys",
+        file=f"auth: {{clients: {{bench: {{key_sha256: {sha256(KEY.encode()).hexdigest()}}}}}}}\n",
+        headers={"authorization": f"Bearer {KEY}"},
+    ),
 )
 """Each costs what it costs where nothing fails; what they do then is not measured here."""
 
@@ -61,28 +78,39 @@ async def run(*, quick: bool) -> Section:
         method=METHOD.format(rounds=count),
         tables=[_table(came)],
         targets=list(_targets(came)),
+        remarks=["The prompt's prefix is read by the companion only, hence not in `native`."],
     )
 
 
 @asynccontextmanager
 async def _ways(mode: str) -> AsyncIterator[Sequence[Way]]:
-    """Run one deployment, in which each feature has a model of its own."""
-    everything = Feature(
-        ALL,
-        ", ".join(one.model for one in FEATURES if one.model),
-        ", ".join(one.pool for one in FEATURES if one.pool),
-        {name: value for one in FEATURES for name, value in one.headers.items()},
-    )
-    features = (Feature(PLAIN), *FEATURES, everything)
+    """Run a deployment in which features have models of their own, and one for each other."""
+    features = [one for one in FEATURES if mode in one.modes]
+    groups = [[Feature(PLAIN), *(one for one in features if not one.file)]]
+    groups += [[one] for one in (*features, _all_of(features)) if one.file]
     async with AsyncExitStack() as parts:
-        stack: Stack = await parts.enter_async_context(
-            running_stack(lambda upstreams: _registry(upstreams, mode, features))
-        )
-        pids = [stack.envoy.process.pid, stack.companion.process.pid]
-        yield [
-            Way(one.name, stack.gateway, pids, (f"model-{number}",), one.headers)
-            for number, one in enumerate(features)
-        ]
+        ways = []
+        for group in groups:
+            stack: Stack = await parts.enter_async_context(
+                running_stack(lambda upstreams, group=group: _registry(upstreams, mode, group))
+            )
+            pids = [stack.envoy.process.pid, stack.companion.process.pid]
+            ways += [
+                Way(one.name, stack.gateway, pids, (f"model-{number}",), one.headers)
+                for number, one in enumerate(group)
+            ]
+        yield ways
+
+
+def _all_of(features: Sequence[Feature]) -> Feature:
+    return Feature(
+        ALL,
+        ", ".join(one.model for one in features if one.model),
+        ", ".join(one.pool for one in features if one.pool),
+        # An entry of the last section, `models`, comes before the other sections.
+        "".join(sorted(one.file for one in features)),
+        {name: value for one in features for name, value in one.headers.items()},
+    )
 
 
 def _registry(upstreams: Upstreams, mode: str, features: Sequence[Feature]) -> str:
@@ -92,7 +120,8 @@ def _registry(upstreams: Upstreams, mode: str, features: Sequence[Feature]) -> s
         model = ", ".join(filter(None, (f"pool: pool-{number}", one.model)))
         pools.append(f"  pool-{number}: {{{pool}}}")
         models.append(f"  model-{number}: {{{model}}}")
-    return registry({"pools": pools, "models": models}, listen=upstreams.gateway, mode=mode)
+    text = registry({"pools": pools, "models": models}, listen=upstreams.gateway, mode=mode)
+    return text + "".join(one.file for one in features)
 
 
 def _table(came: Mapping[str, Rounds]) -> Table:

@@ -71,3 +71,11 @@ def test_keys_open_what_their_clients_may_use():
     assert rows["team-a"][4:] == ["food-review,", "small,", "tiny"]
     assert rows["team-b"][4:] == ["large"]
     assert (rows["the new key"], rows["the old key"]) == (["200"], ["401"])
+
+
+def test_prefix_affinity_finds_far_more_prompts_cached_than_least_request():
+    printed = run("prefix-affinity")
+    [spread], [affine] = percent(printed, "spread"), percent(printed, "affine")
+
+    assert spread < 50
+    assert affine > spread + 25

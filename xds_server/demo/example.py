@@ -59,6 +59,8 @@ async def running_example(
     async with AsyncExitStack() as parts:
         servers = {}
         for address, name, model in _servers(read):
+            if address in servers:
+                continue  # of another pool, too
             server = SimulatedServer(name=name, model=model)
             servers[address] = await parts.enter_async_context(running(server))
             text = text.replace(address, server.address)

@@ -81,6 +81,7 @@ async def test_it_adds_and_drops_names(server, client):
     await client.ack(told)
 
     await client.drop(ENDPOINT, "a")
+    await client.expect_nothing()  # so the server has heard it before it has something to tell
     server.publish(endpoints("a", "2"), endpoints("b"))
     await client.expect_nothing()
 

@@ -60,7 +60,7 @@ async def test_answers_are_counted_once_they_are_whole(answer, pieces):
 
     assert outcome.requests > 0
     assert outcome.failures == 0
-    assert 0 < outcome.p50_s <= outcome.p99_s <= outcome.seconds
+    assert 0 < outcome.p50_s <= outcome.p99_s
     assert outcome.per_second == pytest.approx(outcome.requests / outcome.seconds)
 
 

@@ -15,6 +15,13 @@ pytestmark = pytest.mark.envoy
 
 EXAMPLES = ROOT / "envoy" / "examples"
 LIMIT_S = 120
+CLIENTS = {
+    "operations": ["200", "200", "200", "200"],
+    "team-a": ["200", "200", "200", "403"],
+    "team-b": ["403", "403", "403", "200"],
+    "nobody": ["401", "401", "401", "401"],
+}
+"""What each meets that asks for `small`, `tiny`, `food-review` and `large`."""
 
 
 def run(name: str) -> str:
@@ -79,3 +86,14 @@ def test_prefix_affinity_finds_far_more_prompts_cached_than_least_request():
 
     assert spread < 50
     assert affine > spread + 25
+
+
+def test_keys_open_to_each_client_what_it_may_use_and_can_be_changed():
+    printed = run("keys")
+    rows = {line.split("  ")[0]: line for line in printed.splitlines()}
+    seen = {client: re.findall(r"\b[2-5]\d\d\b", rows[client]) for client in CLIENTS}
+
+    assert seen == CLIENTS
+    assert rows["team-a"].endswith("   food-review, small, tiny")
+    assert rows["the new key"].endswith(" 200")
+    assert rows["the old key"].endswith(" 401")

@@ -94,6 +94,8 @@ class SnapshotBuilder:
             gateway.has_wildcards,
             gateway.prefix_bytes,
             bool(gateway.clients),
+            gateway.limits_clients,
+            gateway.limits_models,
             gateway.access_log,
         )
         return self._intern((LISTENER, part), _listener, gateway)

@@ -66,7 +66,10 @@ def explain(gateway: ir.Gateway, request: Request) -> Explanation:
         return _answered(gateway, 401, (f"{shown}, and this gateway asks for one",))
     known = f"its key is that of the client {request.client}, which servers see as "
     told = _unguarded(gateway, request)
-    return replace(told, why=(f"{known}{names.CLIENT_HEADER}", *told.why))
+    limits = (c.rate_limit for c in gateway.clients if c.name == request.client and c.rate_limit)
+    rules = tuple(f"the client may send {_about_limit(limit)}" for limit in limits)
+    why = (f"{known}{names.CLIENT_HEADER}", *told.why)
+    return replace(told, why=why, rules=(*told.rules, *rules))
 
 
 def _unguarded(gateway: ir.Gateway, request: Request) -> Explanation:
@@ -168,6 +171,13 @@ def _rules(route: ir.Route) -> Iterator[str]:
         copied = f"{route.mirror.percent} % of the requests are copied to pool {route.mirror.pool}"
         yield f"{copied}; nobody waits for the answers to the copies"
     yield _about(route.retries)
+    if route.rate_limit:
+        yield f"{(route.limited_by or route.name)!r} may get {_about_limit(route.rate_limit)}"
+
+
+def _about_limit(limit: ir.RateLimit) -> str:
+    often = f"{limit.per_second} request{'s' if limit.per_second > 1 else ''} a second"
+    return f"{often}, {limit.burst} at once, by each Envoy; 429 beyond"
 
 
 def _about(retries: ir.Retries) -> str:

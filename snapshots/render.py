@@ -19,6 +19,7 @@ from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2 as
 from envoy.extensions.filters.http.buffer.v3 import buffer_pb2 as _buffer
 from envoy.extensions.filters.http.decompressor.v3 import decompressor_pb2 as _decompressor
 from envoy.extensions.filters.http.ext_proc.v3 import ext_proc_pb2 as _ext_proc
+from envoy.extensions.filters.http.local_ratelimit.v3 import local_rate_limit_pb2 as _rate_limit
 from envoy.extensions.filters.http.lua.v3 import lua_pb2 as _lua
 from envoy.extensions.filters.http.router.v3 import router_pb2 as _router
 from envoy.extensions.filters.http.upstream_codec.v3 import upstream_codec_pb2 as _codec
@@ -43,7 +44,7 @@ from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE
 READ_IN_ANY = (
     _gzip, _buffer, _decompressor, _ext_proc, _lua, _router, _codec, _hcm, _header_mutation,
     _previous_hosts, _http_options, _typed_struct, _matching, _skip, _inputs,
-    _maglev, _ring_hash,
+    _maglev, _ring_hash, _rate_limit,
     _file_log, _stream_log,
 )  # fmt: skip
 """The modules whose messages may stand in an `Any` of ours."""

@@ -16,9 +16,17 @@ def translate_clients(registry: schema.Registry, digests: KeyDigests) -> tuple[i
             name=name,
             key_sha256=client.key_sha256 or digests.get(name) or place_of_key(client),
             models=None if client.models == "*" else tuple(sorted(client.models)),
+            rate_limit=translate_rate_limit(client.rate_limit),
         )
         for name, client in sorted((registry.auth.clients or {}).items())
     )
+
+
+def translate_rate_limit(limit: schema.RateLimit | None) -> ir.RateLimit | None:
+    """Return what *limit* means."""
+    if limit is None:
+        return None
+    return ir.RateLimit(limit.requests_per_second, limit.burst or limit.requests_per_second)
 
 
 class Restrictions:

@@ -106,6 +106,15 @@ class Mirror:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How many requests each Envoy lets pass."""
+
+    per_second: int
+    burst: int
+    """At once, after a pause."""
+
+
+@dataclass(frozen=True, slots=True)
 class Client:
     """Who may use a gateway."""
 
@@ -115,6 +124,8 @@ class Client:
     which is the digest of no key."""
     models: tuple[str, ...] | None = None
     """The models and adapters that it may use, sorted; None: everything."""
+    rate_limit: RateLimit | None = None
+    """For all that it asks for; None: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +158,10 @@ class Route:
     mirror: Mirror | None = None
     restriction: Restriction | None = None
     """None: every client may use it."""
+    rate_limit: RateLimit | None = None
+    """None: no limit."""
+    limited_by: str = ""
+    """The name of the route whose limit this one shares, as an alias does; empty: its own."""
 
     @property
     def is_wildcard(self) -> bool:
@@ -208,6 +223,16 @@ class Gateway:
     def has_wildcards(self) -> bool:
         """Whether some route is a wildcard."""
         return any(route.is_wildcard for route in self.routes)
+
+    @property
+    def limits_clients(self) -> bool:
+        """Whether some client may send only so many requests."""
+        return any(client.rate_limit for client in self.clients)
+
+    @property
+    def limits_models(self) -> bool:
+        """Whether some model may get only so many requests."""
+        return any(route.rate_limit for route in self.routes)
 
 
 @dataclass(frozen=True, slots=True)

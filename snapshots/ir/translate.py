@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from snapshots.ir import model as ir
-from snapshots.ir.clients import Restrictions, translate_clients
+from snapshots.ir.clients import Restrictions, translate_clients, translate_rate_limit
 from snapshots.registry import schema
 from snapshots.registry.client_keys import NO_DIGESTS, KeyDigests
 from snapshots.registry.paths import split_prefix
@@ -91,6 +91,7 @@ class _Names:
             mirror=ir.Mirror(model.mirror.pool, model.mirror.percent) if model.mirror else None,
             origin=("models", name),
             restriction=self._restrictions.of(name),
+            rate_limit=translate_rate_limit(model.rate_limit),
         )
 
     def shadow(self, pool: ir.Pool) -> ir.Pool:
@@ -116,6 +117,7 @@ class _Names:
             retries=_retries(model.retries),
             origin=("pools", pool, "adapters"),
             restriction=self._restrictions.of(adapter),
+            rate_limit=translate_rate_limit(model.rate_limit),
         )
 
 
@@ -183,7 +185,9 @@ def _gateway(
 def _aliases(registry: schema.Registry, of_models: dict[str, ir.Route]) -> Iterator[ir.Route]:
     for model, route in of_models.items():
         for alias in registry.models[model].aliases:
-            yield replace(route, name=alias, origin=(*route.origin, "aliases"))
+            origin = (*route.origin, "aliases")
+            limited_by = model if route.rate_limit else ""
+            yield replace(route, name=alias, origin=origin, limited_by=limited_by)
 
 
 def _path_routes(

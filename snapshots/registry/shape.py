@@ -171,6 +171,8 @@ _FORMS: Final = {
     "models.*": "write {pool: llama-1b}",
     "models.*.split": "write {llama-1b: 70, llama-3b: 30}",
     "auth.clients.*": "write {key_file: keys/team-a}",
+    "models.*.rate_limit": "write {requests_per_second: 10}",
+    "auth.clients.*.rate_limit": "write {requests_per_second: 10}",
     "extraction.max_body": "write 16MiB, or a whole number of bytes",
 }
 """What would be right, by the place with a star for names and indexes."""

@@ -3,10 +3,12 @@
 | filter | why there |
 |---|---|
 | client_keys | first: who has no key is refused before anything of a body is read |
+| client_limits | next: who asks too often is refused before that, too |
 | decompressor | next: a body in gzip becomes plain before anything reads, counts or rewrites it |
 | ext_proc | next: it names the model, on which everything behind it depends (see `companion`) |
 | extract_model | next: names the model where the companion did not, or is not used |
 | wildcards | behind the extraction: finds the wildcard of a name that has no route |
+| hand_over, model_limit | once the model is known, where models have limits |
 | buffer | only on path routes, where nothing before it has bounded the body |
 | router | last, as Envoy demands |
 
@@ -30,6 +32,11 @@ from snapshots.resources.client_parts import build_key_filter
 from snapshots.resources.companion import build_companion_filters
 from snapshots.resources.encode import pack
 from snapshots.resources.parts import body_limit
+from snapshots.resources.rate_limits import (
+    build_client_limit_filter,
+    build_hand_over_filter,
+    build_model_limit_filter,
+)
 from snapshots.resources.scripts import extraction_script
 from snapshots.resources.wildcards import build_wildcard_filter
 
@@ -43,6 +50,8 @@ def build_http_filters(gateway: ir.Gateway) -> list[hcm_v3.HttpFilter]:
     """Return the filters of *gateway*, in order; the first one where clients need keys."""
     extraction = gateway.extraction
     filters = [_filter(names.KEY_FILTER, pack(build_key_filter()))] if gateway.clients else []
+    if gateway.limits_clients:
+        filters.append(_filter(names.CLIENT_LIMIT_FILTER, pack(build_client_limit_filter())))
     filters.append(_filter(names.GUNZIP_FILTER, pack(_gunzip())))
     if extraction.mode == "ext_proc":
         filters.extend(build_companion_filters(gateway))
@@ -50,6 +59,9 @@ def build_http_filters(gateway: ir.Gateway) -> list[hcm_v3.HttpFilter]:
         filters.append(_filter(names.NATIVE_FILTER, pack(_native(gateway))))
     if gateway.has_wildcards:
         filters.append(_filter(names.WILDCARD_FILTER, pack(build_wildcard_filter())))
+    if gateway.limits_models:
+        filters.append(_filter(names.HAND_OVER_FILTER, pack(build_hand_over_filter())))
+        filters.append(_filter(names.MODEL_LIMIT_FILTER, pack(build_model_limit_filter())))
     filters.append(_buffer_where_a_route_asks(extraction))
     filters.append(_filter(names.ROUTER_FILTER, pack(router_v3.Router())))
     return filters

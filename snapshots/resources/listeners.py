@@ -20,8 +20,9 @@ from snapshots.ir import names
 from snapshots.resources.access_logs import build_access_logs
 from snapshots.resources.encode import pack
 from snapshots.resources.http_filters import build_http_filters
-from snapshots.resources.local_replies import build_local_replies
+from snapshots.resources.local_replies import LocalReply, build_local_replies
 from snapshots.resources.parts import ADS, seconds, set_header, socket_address
+from snapshots.resources.rate_limits import RATE_LIMITED
 
 CONNECTION_BUFFER_BYTES = 32 * 1024
 """Envoy's edge guide; bodies that must be whole are bounded by the virtual hosts instead."""
@@ -55,7 +56,7 @@ def _manager(gateway: ir.Gateway) -> Any:
             scoped_routes=_scoped_routes(),
             http_filters=build_http_filters(gateway),
             access_log=build_access_logs(gateway.access_log),
-            local_reply_config=build_local_replies(),
+            local_reply_config=build_local_replies(_replies_of_limits(gateway)),
             early_header_mutation_extensions=[_routing_headers_are_ours()],
             use_remote_address=True,
             normalize_path=True,
@@ -65,6 +66,10 @@ def _manager(gateway: ir.Gateway) -> Any:
             http2_protocol_options=_http2(gateway.extraction),
         )
     )
+
+
+def _replies_of_limits(gateway: ir.Gateway) -> tuple[LocalReply, ...]:
+    return RATE_LIMITED if gateway.limits_clients or gateway.limits_models else ()
 
 
 def _http2(extraction: ir.Extraction) -> core_v3.Http2ProtocolOptions:

@@ -122,9 +122,10 @@ LOCAL_REPLIES = (
 """The first that matches is given."""
 
 
-def build_local_replies() -> hcm_v3.LocalReplyConfig:
-    """Return the mappers of `LOCAL_REPLIES`, in order."""
-    return hcm_v3.LocalReplyConfig(mappers=[_mapper(reply) for reply in LOCAL_REPLIES])
+def build_local_replies(more: tuple[LocalReply, ...] = ()) -> hcm_v3.LocalReplyConfig:
+    """Return the mappers of `LOCAL_REPLIES` and, behind them, of *more*, in order."""
+    replies = (*LOCAL_REPLIES, *more)
+    return hcm_v3.LocalReplyConfig(mappers=[_mapper(reply) for reply in replies])
 
 
 def _mapper(reply: LocalReply) -> hcm_v3.ResponseMapper:

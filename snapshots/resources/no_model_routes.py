@@ -23,6 +23,7 @@ from snapshots.resources.encode import pack
 from snapshots.resources.http_filters import build_buffer
 from snapshots.resources.model_list import build_model_list, model_lists
 from snapshots.resources.parts import literal, set_header
+from snapshots.resources.rate_limits import client_limits, hand_over_path
 from snapshots.resources.route_parts import base_model_header, build_action, build_virtual_host
 from snapshots.resources.wildcards import build_known_names
 
@@ -48,6 +49,7 @@ def build_no_model_routes(gateway: ir.Gateway) -> route_v3.RouteConfiguration:
         gateway.extraction, routes, response_headers=gateway.response_headers
     )
     virtual_host.typed_per_filter_config |= key_check(gateway.clients)
+    virtual_host.typed_per_filter_config |= client_limits(gateway.clients)
     return route_v3.RouteConfiguration(
         name=names.NO_MODEL_ROUTES,
         virtual_hosts=[virtual_host],
@@ -80,6 +82,7 @@ def _path_route(path_route: ir.PathRoute, gateway: ir.Gateway) -> route_v3.Route
         ],
         typed_per_filter_config={
             **_without_extraction(),
+            **hand_over_path(path_route),
             names.BUFFER_FILTER: pack(
                 buffer_v3.BufferPerRoute(buffer=build_buffer(gateway.extraction))
             ),

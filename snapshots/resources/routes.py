@@ -12,6 +12,12 @@ from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.resources.client_parts import refusal_routes
 from snapshots.resources.encode import pack
+from snapshots.resources.rate_limits import (
+    hand_over_alias,
+    model_limit,
+    takes_over,
+    without_limit,
+)
 from snapshots.resources.route_parts import base_model_header, build_action, build_virtual_host
 from snapshots.resources.wildcards import requested_name, without_wildcards
 
@@ -38,11 +44,17 @@ def build_model_routes(
     *has_wildcards* tells whether the listener looks for wildcards.
     """
     everything = route_v3.Route(
-        match=route_v3.RouteMatch(prefix="/"), route=build_action(route, response_headers)
+        match=route_v3.RouteMatch(prefix="/"),
+        route=build_action(route, response_headers),
+        metadata=takes_over(route),
+        typed_per_filter_config=hand_over_alias(route),
     )
+    refusals = refusal_routes(route, route_v3.RouteMatch(prefix="/"))
+    for refusal in refusals:
+        refusal.typed_per_filter_config = without_limit(route)
     virtual_host = build_virtual_host(
         extraction,
-        [*refusal_routes(route, route_v3.RouteMatch(prefix="/")), everything],
+        [*refusals, everything],
         response_headers=response_headers,
     )
     virtual_host.request_headers_to_add = [base_model_header(route)]
@@ -53,7 +65,8 @@ def build_model_routes(
         }
     if has_wildcards:
         virtual_host.typed_per_filter_config.update(without_wildcards())
-    if route.is_wildcard:
+    virtual_host.typed_per_filter_config.update(model_limit(route))
+    if route.is_wildcard or route.rate_limit:
         virtual_host.request_headers_to_add.append(requested_name())
     return route_v3.RouteConfiguration(
         name=names.route_name(route.name), virtual_hosts=[virtual_host]

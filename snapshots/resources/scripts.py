@@ -23,6 +23,8 @@ MAX_DEPTH = 500
 
 KEYS_ARE_CHECKED = "checked"
 """The entry of a filter context that stands beside the digests of keys."""
+TAKES_OVER = "takes_over"
+"""The metadata of routes that take the requests by a model's aliases and paths."""
 INVALID_KEY = {
     "error": {
         "message": (
@@ -69,6 +71,18 @@ def wildcard_script() -> str:
         "REQUESTED_NAME": names.REQUESTED_NAME,
     }
     return _locals(constants) + _sources("wildcards")
+
+
+@cache
+def hand_over_script() -> str:
+    """Return the script that gives a request to the routes of another name."""
+    constants = {
+        "MODEL_HEADER": names.MODEL_HEADER,
+        "WILDCARD_FILTER": names.WILDCARD_FILTER,
+        "REQUESTED_NAME": names.REQUESTED_NAME,
+        "TAKES_OVER": TAKES_OVER,
+    }
+    return _locals(constants) + _sources("hand_over")
 
 
 @cache

@@ -88,6 +88,13 @@ TOKENS = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,8}", fullmatch=True)
 STICKY = TOKENS.map(lambda name: {"header": name}) | TOKENS.map(lambda name: {"cookie": name})
 
 
+RATE_LIMITS = st.fixed_dictionaries(
+    {"requests_per_second": st.integers(100_000, 1_000_000)},
+    optional={"burst": st.integers(1000, 1_000_000)},
+)
+"""So high that nobody who asks a little meets one."""
+
+
 def _mappings(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Data]:
     """Draw a mapping that may have each of *fields*, or not."""
     return st.fixed_dictionaries({}, optional=fields)
@@ -143,7 +150,8 @@ def _auth(usable: list[str]) -> st.SearchStrategy[Data]:
     if usable:
         models |= st.lists(st.sampled_from(usable), unique=True)
     client = st.fixed_dictionaries(
-        {"key_sha256": st.from_regex(r"[0-9a-f]{64}", fullmatch=True)}, optional={"models": models}
+        {"key_sha256": st.from_regex(r"[0-9a-f]{64}", fullmatch=True)},
+        optional={"models": models, "rate_limit": RATE_LIMITS},
     )
     clients = st.dictionaries(
         st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,8}", fullmatch=True), client, min_size=1
@@ -191,7 +199,7 @@ def _models(pools: list[str]) -> st.SearchStrategy[Data]:
     target = one | split.map(lambda weights: {"split": weights})
     shadow = st.sampled_from(pools).map(lambda pool: {"pool": pool})
     mirror = st.tuples(shadow, _mappings(percent=st.integers(1, 100))).map(lambda p: p[0] | p[1])
-    routing = _mappings(sticky=STICKY, retries=RETRIES, mirror=mirror)
+    routing = _mappings(sticky=STICKY, retries=RETRIES, mirror=mirror, rate_limit=RATE_LIMITS)
     return st.builds(lambda *parts: parts[0] | parts[1] | parts[2], target, times, routing)
 
 

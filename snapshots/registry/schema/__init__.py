@@ -9,6 +9,7 @@ from snapshots.registry.schema.file import Registry
 from snapshots.registry.schema.gateways import Extraction, Gateway
 from snapshots.registry.schema.models import MAX_SPLIT_WEIGHT, ServedModel
 from snapshots.registry.schema.pools import Endpoint, HealthCheck, Pool
+from snapshots.registry.schema.rate_limit import RateLimit
 from snapshots.registry.schema.routing import Mirror, Retries, Sticky
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "HealthCheck",
     "Mirror",
     "Pool",
+    "RateLimit",
     "Registry",
     "Retries",
     "ServedModel",

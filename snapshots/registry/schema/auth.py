@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from snapshots.registry.fields import Name, literal_or
 from snapshots.registry.problems import ValueRefusedError, code
 from snapshots.registry.schema.part import RegistryPart
+from snapshots.registry.schema.rate_limit import RateLimit
 
 CLIENT_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
 SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
@@ -91,6 +92,14 @@ class Client(RegistryPart):
             "their aliases and paths come, and of adapters."
         ),
         examples=["*", ["llama-3-2-1b"]],
+    )
+    rate_limit: RateLimit | None = Field(
+        default=None,
+        description=(
+            "How many requests this client may send to each Envoy, for whichever model; what goes "
+            "beyond is answered with 429."
+        ),
+        examples=[{"requests_per_second": 10, "burst": 20}],
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from snapshots.registry.fields import Duration, Name, PathPrefix, RequestedName, WholeNumber
 from snapshots.registry.schema.part import RegistryPart
+from snapshots.registry.schema.rate_limit import RateLimit
 from snapshots.registry.schema.routing import DEFAULT_RETRIES, Mirror, Retries, Sticky
 
 MAX_SPLIT_WEIGHT: Final = 2**32 - 1
@@ -80,4 +81,12 @@ class ServedModel(RegistryPart):
         default=None,
         description="A pool that gets copies of the requests; its answers are thrown away.",
         examples=[{"pool": "llama-next", "percent": 10}],
+    )
+    rate_limit: RateLimit | None = Field(
+        default=None,
+        description=(
+            "How many requests this model may get, with its aliases and paths, from each Envoy; "
+            "what goes beyond is answered with 429."
+        ),
+        examples=[{"requests_per_second": 10, "burst": 20}],
     )

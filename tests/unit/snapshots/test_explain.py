@@ -191,3 +191,27 @@ def test_a_body_without_a_model_is_told_to_get_the_default_and_keep_none():
     assert found.why[0] == "the body has no model, and keeps none: 'exact' is the default"
     assert [share.rewrite_to for share in found.shares] == [""]
     assert explain(gateway, Request("")).status == 400
+
+
+def test_limits_are_told():
+    (gateway,) = translate(
+        registry(
+            """
+            pools: {p: {endpoints: [10.0.0.1:80]}}
+            models:
+              m: {pool: p, aliases: [n], rate_limit: {requests_per_second: 1, burst: 5}}
+            auth:
+              clients:
+                team:
+                  key_env: KEY
+                  rate_limit: {requests_per_second: 2}
+            """
+        )
+    ).gateways
+
+    told = explain(gateway, Request(model="n", client="team"))
+
+    assert told.rules[-2:] == (
+        "'m' may get 1 request a second, 5 at once, by each Envoy; 429 beyond",
+        "the client may send 2 requests a second, 2 at once, by each Envoy; 429 beyond",
+    )

@@ -103,9 +103,11 @@ def test_every_part_of_the_file_is_found():
         ("models", ANY, "sticky"): "Sticky",
         ("models", ANY, "retries"): "Retries",
         ("models", ANY, "mirror"): "Mirror",
+        ("models", ANY, "rate_limit"): "RateLimit",
         ("extraction",): "Extraction",
         ("auth",): "Auth",
         ("auth", "clients", ANY): "Client",
+        ("auth", "clients", ANY, "rate_limit"): "RateLimit",
     }
 
 

@@ -30,5 +30,21 @@ def test_a_body_is_made_plain_then_read_and_the_request_routed_last(mode, on_fai
     guarded = replace(gateway, clients=(ir.Client("team-a", "0" * 64),))
     asking = [f.name for f in build_http_filters(guarded)]
 
+    limit = ir.RateLimit(1, 1)
+    slow = replace(gateway, clients=(ir.Client("team-a", "0" * 64, rate_limit=limit),))
+    route = ir.Route("m", "m", (), 0, 0, (), rate_limit=limit)
+    limiting = [f.name for f in build_http_filters(replace(gateway, routes=(route,)))]
+
+    assert [f.name for f in build_http_filters(slow)] == [
+        names.KEY_FILTER,
+        names.CLIENT_LIMIT_FILTER,
+        *filters,
+    ]
+    assert limiting == [
+        *filters[:-2],
+        names.HAND_OVER_FILTER,
+        names.MODEL_LIMIT_FILTER,
+        *filters[-2:],
+    ]
     assert asking == [names.KEY_FILTER, *filters]
     assert filters == [GUNZIP, *naming, names.BUFFER_FILTER, names.ROUTER_FILTER]

@@ -9,8 +9,11 @@ from typing import ParamSpec
 from snapshots.consistency import check_consistency
 from snapshots.ir import model as ir
 from snapshots.ir import names
+from snapshots.ir.secrets import Secret
+from snapshots.ir.secrets_of import secrets_of
 from snapshots.ir.translate import translate
-from snapshots.registry.client_keys import NO_DIGESTS, KeyDigests
+from snapshots.material import NO_MATERIAL, Content, Material
+from snapshots.registry.client_keys import digest_keys
 from snapshots.registry.schema import Registry
 from snapshots.resources.clusters import build_cluster, build_no_model_cluster
 from snapshots.resources.encode import encode
@@ -19,8 +22,9 @@ from snapshots.resources.listeners import build_listener
 from snapshots.resources.no_model_routes import build_no_model_routes
 from snapshots.resources.parts import cluster_of
 from snapshots.resources.routes import build_model_routes, build_scope
+from snapshots.resources.secrets import build_secret
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot, TypeSnapshot
-from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE
+from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, SECRET
 
 Arguments = ParamSpec("Arguments")
 
@@ -37,14 +41,16 @@ class SnapshotBuilder:
         """With the key of the build that made it: the equal key of a later one would keep much of
         its intermediate representation alive, and the garbage collector busy."""
         self._now: dict[Hashable, tuple[Hashable, Resource]] = {}
+        self._material = NO_MATERIAL
 
-    def build(self, registry: Registry, digests: KeyDigests = NO_DIGESTS) -> Snapshot:
+    def build(self, registry: Registry, material: Material = NO_MATERIAL) -> Snapshot:
         """Return the snapshot that *registry* asks for; equal registries give equal snapshots.
 
-        *digests* are those of the keys of its clients, where they are not in the registry itself.
+        *material* holds what every source that the registry mentions holds.
         """
-        intent = translate(registry, digests)
+        intent = translate(registry, digest_keys(registry, material)[0])
         self._now = {}
+        self._material = material
         nodes = {g.node_cluster: self._node_snapshot(g) for g in intent.gateways}
         for node in nodes.values():
             check_consistency(node)
@@ -55,6 +61,7 @@ class SnapshotBuilder:
         types = {
             CLUSTER: TypeSnapshot.of(self._clusters(gateway)),
             ENDPOINT: TypeSnapshot.of(self._endpoints(gateway)),
+            SECRET: TypeSnapshot.of(self._secrets(gateway)),
             LISTENER: TypeSnapshot.of([self._listener(gateway)]),
             SCOPED_ROUTE: TypeSnapshot.of(self._scopes(gateway)),
             ROUTE: TypeSnapshot.of(self._routes(gateway)),
@@ -84,6 +91,11 @@ class SnapshotBuilder:
                 key = (ENDPOINT, cluster_of(pool), pool.endpoints)
                 yield self._intern(key, _load_assignment, pool)
 
+    def _secrets(self, gateway: ir.Gateway) -> Iterator[Resource]:
+        for secret in secrets_of(gateway):
+            contents = tuple(self._material[source] for source in secret.sources)
+            yield self._intern((SECRET, secret, contents), _secret, secret, contents)
+
     def _listener(self, gateway: ir.Gateway) -> Resource:
         part = (
             gateway.name,
@@ -97,6 +109,7 @@ class SnapshotBuilder:
             gateway.limits_clients,
             gateway.limits_models,
             gateway.access_log,
+            gateway.tls,
         )
         return self._intern((LISTENER, part), _listener, gateway)
 
@@ -137,6 +150,10 @@ def _load_assignment(pool: ir.Pool) -> Resource:
 
 def _origin(pool: ir.Pool) -> tuple[str, ...]:
     return ("pools", pool.name)
+
+
+def _secret(secret: Secret, contents: tuple[Content, ...]) -> Resource:
+    return encode(secret.name, build_secret(secret, contents), secret.origin)
 
 
 def _listener(gateway: ir.Gateway) -> Resource:

@@ -6,18 +6,30 @@ reference would leave something in warming in every Envoy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from typing import Final
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.config.route.v3.scoped_route_pb2 import ScopedRouteConfiguration
 
+from snapshots.secret_references import secrets_of
 from snapshots.snapshot import NodeSnapshot, Resource
-from snapshots.type_urls import CLUSTER, ENDPOINT, ROUTE, SCOPED_ROUTE, TypeUrl
+from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, SECRET, TypeUrl
 
 Reference = tuple[TypeUrl, str]
 """The type and name that a resource refers to."""
+
+
+REFERRING: Final[Mapping[TypeUrl, tuple[TypeUrl, ...]]] = {
+    ENDPOINT: (CLUSTER,),
+    ROUTE: (SCOPED_ROUTE,),
+    CLUSTER: (ROUTE,),
+    SECRET: (CLUSTER, LISTENER),
+}
+"""Which types refer to a type."""
 
 
 class InconsistentSnapshotError(Exception):
@@ -28,10 +40,12 @@ def check_consistency(node: NodeSnapshot) -> None:
     """Raise InconsistentSnapshotError unless the references of *node* hold, and all are needed.
 
     Checked: EDS clusters and load assignments pair up, routes name clusters that exist, scopes and
-    RouteConfigurations pair up.
+    RouteConfigurations pair up, and so do secrets with the clusters and listeners that name them.
     """
-    for referring, wanted in ((CLUSTER, ENDPOINT), (SCOPED_ROUTE, ROUTE), (ROUTE, CLUSTER)):
-        named = _named(node.types[referring].resources.values(), wanted)
+    for wanted, referring in REFERRING.items():
+        named: set[str] = set()
+        for type_url in referring:
+            named |= _named(node.types[type_url].resources.values(), wanted)
         present = node.types[wanted].resources.keys()
         _refuse(node, wanted, named - present, "is referred to but missing")
         if wanted != CLUSTER:  # a pool may wait for its first route
@@ -58,14 +72,22 @@ def _refuse(node: NodeSnapshot, type_url: TypeUrl, wrong: set[str], problem: str
 def references(resource: Resource) -> tuple[Reference, ...]:
     """Return what *resource* refers to; each content is read once."""
     if resource.type_url == CLUSTER:
-        cluster = Cluster.FromString(resource.body)
-        return ((ENDPOINT, cluster.name),) if cluster.type == Cluster.EDS else ()
+        return tuple(_references_of_cluster(Cluster.FromString(resource.body)))
+    if resource.type_url == LISTENER:
+        chains = Listener.FromString(resource.body).filter_chains
+        return tuple(ref for chain in chains for ref in secrets_of(chain.transport_socket))
     if resource.type_url == SCOPED_ROUTE:
         scope = ScopedRouteConfiguration.FromString(resource.body)
         return ((ROUTE, scope.route_configuration_name),)
     if resource.type_url == ROUTE:
         return tuple((CLUSTER, name) for name in _clusters_of_routes(resource.body))
     return ()
+
+
+def _references_of_cluster(cluster: Cluster) -> Iterator[Reference]:
+    if cluster.type == Cluster.EDS:
+        yield ENDPOINT, cluster.name
+    yield from secrets_of(cluster.transport_socket)
 
 
 def _clusters_of_routes(body: bytes) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from snapshots.ir import model as ir
@@ -159,7 +159,7 @@ def _routed(
         upstream_path=upstream_path,
         shares=shares,
         timeout_s=route.timeout_s,
-        rules=tuple(_rules(route)),
+        rules=(*_rules(route), *_tls_of(shares, pools)),
     )
 
 
@@ -191,6 +191,13 @@ def _about(retries: ir.Retries) -> str:
         causes.append(f"the answer is {', '.join(map(str, retries.statuses))}")
     times = "once" if retries.attempts == 1 else f"up to {retries.attempts} times"
     return f"it is tried again {times} if {', or '.join(causes)}"
+
+
+def _tls_of(shares: tuple[Share, ...], pools: Mapping[str, ir.Pool]) -> Iterator[str]:
+    for share in shares:
+        if tls := pools[share.pool].tls:
+            name = tls.server_name or "its own DNS name"
+            yield f"pool {share.pool!r} is reached by TLS; a server must prove to be {name}"
 
 
 def _share(target: ir.Target, total: int, pool: ir.Pool) -> Share:

@@ -7,6 +7,7 @@ from typing import Any
 
 # Each import also registers its messages, by which the contents of an `Any` are read.
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
+from envoy.config.core.v3.base_pb2 import DataSource
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
@@ -32,6 +33,8 @@ from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
 from envoy.extensions.load_balancing_policies.maglev.v3 import maglev_pb2 as _maglev
 from envoy.extensions.load_balancing_policies.ring_hash.v3 import ring_hash_pb2 as _ring_hash
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2 as _previous_hosts
+from envoy.extensions.transport_sockets.tls.v3 import tls_pb2 as _tls
+from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as _http_options
 from envoy.type.matcher.v3 import http_inputs_pb2 as _inputs
 from google.protobuf.json_format import MessageToJson
@@ -39,18 +42,20 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from xds.type.v3 import typed_struct_pb2 as _typed_struct
 
 from snapshots.snapshot import NodeSnapshot, Resource
-from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE
+from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, SECRET
 
 READ_IN_ANY = (
     _gzip, _buffer, _decompressor, _ext_proc, _lua, _router, _codec, _hcm, _header_mutation,
     _previous_hosts, _http_options, _typed_struct, _matching, _skip, _inputs,
     _maglev, _ring_hash, _rate_limit,
-    _file_log, _stream_log,
+    _file_log, _stream_log, _tls,
 )  # fmt: skip
 """The modules whose messages may stand in an `Any` of ours."""
 
 REFRESH_CLUSTER_ON_RETRY = 14
 """The field of `RetryPolicy` that lets a retry choose another pool."""
+
+REDACTED = "[redacted]"
 
 SECTIONS = {
     "listeners": (LISTENER, Listener),
@@ -58,6 +63,7 @@ SECTIONS = {
     "routes": (ROUTE, RouteConfiguration),
     "clusters": (CLUSTER, Cluster),
     "endpoints": (ENDPOINT, ClusterLoadAssignment),
+    "secrets": (SECRET, Secret),
 }
 
 
@@ -71,11 +77,28 @@ def render(node: NodeSnapshot) -> dict[str, list[dict[str, Any]]]:
 
 def _plain(resource: Resource, message: Any) -> dict[str, Any]:  # noqa: ANN401 - generated class
     read = message.FromString(resource.body)
+    if resource.type_url == SECRET:
+        _redact(read)
     # Through JSON, as the fields of an `Any` come as OrderedDict, which YAML does not know.
     plain: dict[str, Any] = json.loads(MessageToJson(read, preserving_proto_field_name=True))
     if resource.type_url == ROUTE:
         _tell_of_refresh(read, plain)
     return plain
+
+
+def _redact(secret: Secret) -> None:
+    """Take out of *secret* what nobody but Envoy may know; certificates are public."""
+    if secret.HasField("tls_certificate"):
+        _as_text(secret.tls_certificate.certificate_chain)
+        secret.tls_certificate.private_key.inline_string = REDACTED
+    if secret.HasField("validation_context"):
+        _as_text(secret.validation_context.trusted_ca)
+    if secret.HasField("generic_secret"):
+        secret.generic_secret.secret.inline_string = REDACTED
+
+
+def _as_text(data: DataSource) -> None:
+    data.inline_string = data.inline_bytes.decode(errors="replace")
 
 
 def _tell_of_refresh(read: RouteConfiguration, plain: dict[str, Any]) -> None:

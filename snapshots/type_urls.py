@@ -15,11 +15,13 @@ ENDPOINT: Final = TypeUrl("type.googleapis.com/envoy.config.endpoint.v3.ClusterL
 LISTENER: Final = TypeUrl("type.googleapis.com/envoy.config.listener.v3.Listener")
 SCOPED_ROUTE: Final = TypeUrl("type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration")
 ROUTE: Final = TypeUrl("type.googleapis.com/envoy.config.route.v3.RouteConfiguration")
+SECRET: Final = TypeUrl("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret")
 
-PUSH_ORDER: Final = (CLUSTER, ENDPOINT, LISTENER, SCOPED_ROUTE, ROUTE)
-"""Additions and changes are sent in this order."""
+PUSH_ORDER: Final = (CLUSTER, ENDPOINT, SECRET, LISTENER, SCOPED_ROUTE, ROUTE)
+"""Additions and changes are sent in this order. Clusters ask for secrets and wait for them, as do
+listeners; what Envoy has not asked for yet is not sent."""
 
-REMOVAL_ORDER: Final = (LISTENER, SCOPED_ROUTE, ROUTE, ENDPOINT, CLUSTER)
+REMOVAL_ORDER: Final = (LISTENER, SCOPED_ROUTE, ROUTE, ENDPOINT, CLUSTER, SECRET)
 """Removals are sent in this order, after the additions: what is referred to goes last."""
 
 FULL_STATE_TYPES: Final = frozenset({CLUSTER, LISTENER, SCOPED_ROUTE})

@@ -10,7 +10,7 @@ Source: "Health checking" and "Cluster warming" of Envoy's architecture overview
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint, LocalityLbEndpoints
@@ -34,6 +34,7 @@ class FirstCheck:
     """Of the health check."""
     status: int = OK
     """What a healthy server answers."""
+    tls: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,12 @@ def _unions(
         check = _health_check(name, new, old)
         was, now = _without(_assignment(replaced), unchecked), _assignment(resource)
         if check and _are_disjoint(was, now):
-            path, status = check
-            checks.update(FirstCheck(host, port, path, status) for host, port in _addresses(now))
+            checks.update(replace(check, host=host, port=port) for host, port in _addresses(now))
             yield _union(resource, now, was)
 
 
-def _health_check(cluster_name: str, *nodes: NodeSnapshot) -> tuple[str, int] | None:
-    """Return path and status of a cluster's health check, of the first of *nodes* that has one.
+def _health_check(cluster_name: str, *nodes: NodeSnapshot) -> FirstCheck | None:
+    """Return a cluster's health check, for no server yet, of the first of *nodes* that has one.
 
     An edit that switches it off makes a new cluster, and the old one is used until that is warm.
     """
@@ -94,7 +94,8 @@ def _health_check(cluster_name: str, *nodes: NodeSnapshot) -> tuple[str, int] | 
         if cluster.health_checks:
             check = cluster.health_checks[0].http_health_check
             expected = [status.start for status in check.expected_statuses]
-            return check.path, min(expected, default=OK)
+            by_tls = cluster.HasField("transport_socket")
+            return FirstCheck("", 0, check.path, min(expected, default=OK), by_tls)
     return None
 
 

@@ -19,12 +19,13 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from xds_server.address import Address
 from xds_server.ads import SERVER_OPTIONS, add_ads
+from xds_server.files.look import ReadProblem, read
 from xds_server.fleet import Fleet
 from xds_server.listening import CannotListenError, check_free, listening_socket
-from xds_server.reload.look import read
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.reload.publisher import RegistryPublisher
 from xds_server.reload.watch import RegistryWatch
+from xds_server.secrets.watch import SecretWatch
 from xds_server.status.node_metrics import NodeCollector
 from xds_server.status.views import StatusView, status_view
 from xds_server.status.web import status_app
@@ -87,11 +88,21 @@ class ControlPlane:
         async with self._status() as status_address, self._xds() as xds_address:
             announce(self._ready(xds_address, status_address))
             try:
-                async with asyncio.TaskGroup() as following:
-                    following.create_task(watch.follow(self.publisher.offer))
-                    following.create_task(self.publisher.follow_keys())
+                await self._follow(watch)
             finally:
                 self.publisher.give_up_second_step()
+
+    async def _follow(self, registry: RegistryWatch) -> None:
+        """Follow the registry and the files that it refers to, until cancelled."""
+        secrets = SecretWatch(self.publisher.files)
+
+        async def offer(content: bytes | ReadProblem) -> None:
+            await self.publisher.offer(content)
+            secrets.look_again()
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(registry.follow(offer))
+            tasks.create_task(secrets.follow(self.publisher.refresh))
 
     def status(self) -> StatusView:
         """Return what `GET /status` answers; only once the first content has been loaded."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from snapshots.ir import names
+from snapshots.ir.secrets import ListenerTls, UpstreamTls
 
 LoadBalancing = Literal["least_request", "round_robin", "random", "maglev", "ring_hash"]
 
@@ -60,6 +61,8 @@ class Pool:
     then, so that nothing of the copies touches the requests."""
     prefix_bytes: int = 0
     """How many bytes of the front of a prompt decide on its server; 0: it does not matter."""
+    tls: UpstreamTls | None = None
+    """None: in clear."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -206,6 +209,8 @@ class Gateway:
     """Those that the routes refer to, sorted by name."""
     shadows: tuple[Pool, ...] = ()
     """The pools that get copies of requests, as they take those; sorted by name."""
+    tls: ListenerTls | None = None
+    """None: in clear."""
     default_model: str = ""
     """The name of the route of requests whose body names none; empty: they are refused."""
     clients: tuple[Client, ...] = ()

@@ -111,3 +111,12 @@ def scope_key(routable: str) -> str:
 def listener_name(gateway: str) -> str:
     """Return the name of the listener of *gateway*."""
     return f"gateway/{gateway}"
+
+
+SYSTEM_AUTHORITIES: Final = "system/authorities"
+"""The secret with what the machine of the control plane trusts."""
+
+
+def secret_name(section: str, owner: str, field: str) -> str:
+    """Return the name of the secret that *field* of the entry *owner* of *section* asks for."""
+    return f"{section}/{owner}/{field}"

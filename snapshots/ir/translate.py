@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from snapshots.ir import model as ir
 from snapshots.ir.clients import Restrictions, translate_clients, translate_rate_limit
+from snapshots.ir.translate_secrets import listener_tls, upstream_tls
 from snapshots.registry import schema
 from snapshots.registry.client_keys import NO_DIGESTS, KeyDigests
 from snapshots.registry.paths import split_prefix
@@ -46,6 +47,7 @@ def _pool(name: str, pool: schema.Pool) -> ir.Pool:
         max_pending=pool.max_pending,
         connect_timeout_s=pool.connect_timeout.total_seconds(),
         prefix_bytes=balancing.bytes if balancing.key else 0,
+        tls=upstream_tls(name, pool.tls) if pool.tls else None,
     )
 
 
@@ -179,6 +181,7 @@ def _gateway(
         default_model=default if any(route.name == default for route in routes) else "",
         clients=clients,
         access_log=gateway.access_log or "",
+        tls=listener_tls(name, gateway.tls) if gateway.tls else None,
     )
 
 

@@ -14,6 +14,8 @@ from snapshots.registry.problems import ValueRefusedError, code
 
 ADDRESS_PATTERN: Final = r"^(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}$"
 
+HOST_NAME_PATTERN: Final = r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$"
+
 MAX_PORT: Final = 65535
 _MAX_HOST_CHARACTERS: Final = 253
 _EXAMPLE: Final = "write host:port, such as 10.0.0.1:8000"
@@ -88,3 +90,8 @@ def _is_host_name(text: str) -> bool:
         return _is_ip(text)  # a name never ends in a number: RFC 3696, section 2
     labels = text.removesuffix(".").split(".")
     return len(text) <= _MAX_HOST_CHARACTERS and all(map(_LABEL.fullmatch, labels))
+
+
+def is_host_name(text: str) -> bool:
+    """Return whether *text* is a DNS name, not an IP address."""
+    return _is_host_name(text) and not _is_ip(text)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from snapshots.material import Material, Mention, Source
 from snapshots.registry.problems import Path, Refusal, code
 from snapshots.registry.schema import Client, Registry
 
@@ -24,31 +25,45 @@ KeyDigests = Mapping[str, str]
 """The SHA-256 of each client's key, in hexadecimal digits, by the client's name."""
 NO_DIGESTS: Final[KeyDigests] = MappingProxyType({})
 
-ReadKey = Callable[[Client], bytes | str]
-"""Returns what the file or variable of a client holds, or, as a text, why it cannot be read."""
-
 
 def place_of_key(client: Client) -> str:
     """Return where the key of *client* is, such as `key_file keys/team-a`."""
     return f"key_{'file' if client.key_file else 'env'} {client.key_file or client.key_env}"
 
 
-def digest_keys(registry: Registry, read: ReadKey) -> tuple[KeyDigests, list[Refusal]]:
-    """Return the digests of all keys of *registry*, and what is wrong with what is there."""
+def key_mention(name: str, client: Client) -> Mention | None:
+    """Return the entry of the client *name* that tells where its key is, if it is not here."""
+    if client.key_file:
+        place = ("auth", "clients", name, "key_file")
+        return Mention(place, Source("file", client.key_file), "client key")
+    if client.key_env:
+        place = ("auth", "clients", name, "key_env")
+        return Mention(place, Source("variable", client.key_env), "client key")
+    return None
+
+
+def digest_keys(registry: Registry, material: Material) -> tuple[KeyDigests, list[Refusal]]:
+    """Return the digests of the keys in *material*, and what is wrong with these keys.
+
+    A client whose key *material* does not hold gets no digest.
+    """
     digests: dict[str, str] = {}
-    refusals = list(_digest_each(registry, read, digests))
+    refusals = list(_digest_each(registry, material, digests))
     return digests, refusals
 
 
-def _digest_each(registry: Registry, read: ReadKey, digests: dict[str, str]) -> Iterator[Refusal]:
+def _digest_each(
+    registry: Registry, material: Material, digests: dict[str, str]
+) -> Iterator[Refusal]:
     owners: dict[str, str] = {}
     for name, client in (registry.auth.clients or {}).items():
-        field = next(f for f in ("key_file", "key_env", "key_sha256") if getattr(client, f))
-        place: Path = ("auth", "clients", name, field)
-        if client.key_sha256 is None:
-            content = read(client)
-            key = content.rstrip(b"\r\n") if isinstance(content, bytes) else b""
-            message, hint = _fault(content, key)
+        mention = key_mention(name, client)
+        place: Path = mention.path if mention else ("auth", "clients", name, "key_sha256")
+        if mention:
+            if (content := material.get(mention.source)) is None:
+                continue
+            key = content.value.rstrip(b"\r\n")
+            message, hint = _fault(key)
             if message:
                 yield Refusal(place, message, hint)
                 continue
@@ -58,10 +73,8 @@ def _digest_each(registry: Registry, read: ReadKey, digests: dict[str, str]) -> 
             yield Refusal(place, f"client {code(owner)} has the same key", "draw one for each")
 
 
-def _fault(content: bytes | str, key: bytes) -> tuple[str, str]:
+def _fault(key: bytes) -> tuple[str, str]:
     """Return what is wrong with *key*, and what to do; nothing if it is one."""
-    if isinstance(content, str):
-        return content, ""
     draw = "draw one: openssl rand -hex 24"
     if not key:
         return "the key is empty", draw

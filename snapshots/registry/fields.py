@@ -22,7 +22,12 @@ from pydantic import (
 )
 from pydantic_core import core_schema
 
-from snapshots.registry.addresses import ADDRESS_PATTERN, Address
+from snapshots.registry.addresses import (
+    ADDRESS_PATTERN,
+    HOST_NAME_PATTERN,
+    Address,
+    is_host_name,
+)
 from snapshots.registry.names import (
     ADAPTER_PATTERN,
     MAX_NAME_BYTES,
@@ -90,6 +95,15 @@ def _check_request_path(path: str) -> str:
     return path
 
 
+def _check_host_name(name: str) -> str:
+    if not is_host_name(name):
+        raise ValueRefusedError(f"{code(name)} is not a DNS name", "write models.internal")
+    return name
+
+
+HostName = Annotated[
+    str, AfterValidator(_check_host_name), Field(json_schema_extra={"pattern": HOST_NAME_PATTERN})
+]
 Name = Annotated[
     str,
     AfterValidator(check_name),

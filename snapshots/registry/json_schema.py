@@ -39,10 +39,7 @@ class _FileSchema(GenerateJsonSchema):
             return format_duration(dft)
         if isinstance(dft, Address):
             return str(dft)
-        encoded = super().encode_default(dft)
-        if isinstance(encoded, dict):
-            return {name: value for name, value in encoded.items() if value is not None}
-        return encoded
+        return _without_nulls(super().encode_default(dft))
 
     @override
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
@@ -56,3 +53,10 @@ class _FileSchema(GenerateJsonSchema):
     @override
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False  # a title that repeats the field's name tells nothing
+
+
+def _without_nulls(plain: Any) -> Any:  # noqa: ANN401 - what JSON can say
+    """Return *plain* without the fields of mappings that are not there."""
+    if isinstance(plain, dict):
+        return {key: _without_nulls(value) for key, value in plain.items() if value is not None}
+    return plain

@@ -13,6 +13,7 @@ from snapshots.registry.client_references import check_clients
 from snapshots.registry.names import is_wildcard
 from snapshots.registry.problems import Path, Refusal, Suggestions, code
 from snapshots.registry.schema import MAX_SPLIT_WEIGHT
+from snapshots.registry.tls_references import check_tls
 
 Entries = Mapping[str, object]
 
@@ -27,6 +28,7 @@ def check_references(data: Entries, suggestions: Suggestions) -> Iterator[Refusa
     yield from _check_default_model(data, suggestions)
     yield from _check_gateways(data, suggestions)
     yield from check_clients(data, _others(data), suggestions)
+    yield from check_tls(data)
 
 
 # --- reading data of any form ---

@@ -23,6 +23,7 @@ from snapshots.resources.encode import pack
 from snapshots.resources.endpoints import build_load_assignment
 from snapshots.resources.parts import ADS, cluster_of, seconds
 from snapshots.resources.rewrite import build_rewrite_filter
+from snapshots.resources.tls import upstream_socket
 
 UNBOUNDED = 1_000_000
 """Envoy's default of 1,024 requests for a cluster is far below what streams of tokens need."""
@@ -62,6 +63,8 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
             HTTP_PROTOCOL_OPTIONS: _http_options(pool.rewrites, pool.shadow)
         },
     )
+    if pool.tls:
+        cluster.transport_socket = upstream_socket(pool.tls)
     _set_discovery(cluster, pool)
     return cluster
 

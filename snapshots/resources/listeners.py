@@ -23,6 +23,7 @@ from snapshots.resources.http_filters import build_http_filters
 from snapshots.resources.local_replies import LocalReply, build_local_replies
 from snapshots.resources.parts import ADS, seconds, set_header, socket_address
 from snapshots.resources.rate_limits import RATE_LIMITED
+from snapshots.resources.tls import listener_socket
 
 CONNECTION_BUFFER_BYTES = 32 * 1024
 """Envoy's edge guide; bodies that must be whole are bounded by the virtual hosts instead."""
@@ -41,11 +42,14 @@ def build_listener(gateway: ir.Gateway) -> listener_v3.Listener:
     manager = listener_v3.Filter(
         name="envoy.filters.network.http_connection_manager", typed_config=_manager(gateway)
     )
+    chain = listener_v3.FilterChain(filters=[manager])
+    if gateway.tls:
+        chain.transport_socket = listener_socket(gateway.tls)
     return listener_v3.Listener(
         name=names.listener_name(gateway.name),
         address=socket_address(gateway.host, gateway.port),
         per_connection_buffer_limit_bytes=CONNECTION_BUFFER_BYTES,
-        filter_chains=[listener_v3.FilterChain(filters=[manager])],
+        filter_chains=[chain],
     )
 
 

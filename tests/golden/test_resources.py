@@ -12,6 +12,7 @@ import yaml
 from snapshots.build import SnapshotBuilder
 from snapshots.ir.translate import translate
 from snapshots.registry.loader import load_registry
+from snapshots.registry.mentions import placeholders
 from snapshots.render import render
 from snapshots.resources.scripts import (
     extraction_script,
@@ -44,9 +45,12 @@ def outputs(text: bytes) -> dict[str, str]:
     """Return the content of each golden file that the registry *text* gives."""
     registry = load_registry(text, "registry.yaml")
     files = {"ir.yaml": _plain(translate(registry))}
-    for cluster, node in SnapshotBuilder().build(registry).nodes.items():
+    snapshot = SnapshotBuilder().build(registry, placeholders(registry))
+    for cluster, node in snapshot.nodes.items():
         prefix = "" if cluster == "*" else f"{cluster}."
         for section, resources in render(node).items():
+            if section == "secrets" and not resources:
+                continue
             files[f"{prefix}{section}.yaml"] = _plain(resources)
     return {name: yaml.safe_dump(data, allow_unicode=True) for name, data in files.items()}
 

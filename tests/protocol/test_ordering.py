@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE, SCOPED_ROUTE
-from tests.support.snapshots import cluster, endpoints, listener, model, pool, route, scope
+from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE, SCOPED_ROUTE, SECRET
+from tests.support.snapshots import cluster, endpoints, listener, model, pool, route, scope, secret
 from tests.support.talk import only, start_like_envoy, types
 
 
 @pytest.mark.parametrize("type_url", PUSH_ORDER)
 def test_a_client_of_one_type_is_answered_at_once(talk, type_url):
-    talk.publish(*pool("p"), listener("l"), *model("m", "p"))
-    talk.subscribe(type_url, *{ENDPOINT: ["p"], ROUTE: ["m"]}.get(type_url, []))
+    talk.publish(*pool("p"), listener("l"), *model("m", "p"), secret("s"))
+    names = {ENDPOINT: ["p"], ROUTE: ["m"], SECRET: ["s"]}
+    talk.subscribe(type_url, *names.get(type_url, []))
 
     assert len(talk.told_one().resources) == 1
 

@@ -8,9 +8,10 @@ from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 from envoy.config.listener.v3 import listener_pb2
 from envoy.config.route.v3 import route_pb2, scoped_route_pb2
+from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot, TypeSnapshot, content_version
-from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, TypeUrl
+from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, SECRET, TypeUrl
 
 
 def resource(type_url: TypeUrl, name: str, body: bytes, origin: tuple[str, ...] = ()) -> Resource:
@@ -35,6 +36,13 @@ def listener(name: str, content: str = "1") -> Resource:
     """Return a listener."""
     message = listener_pb2.Listener(name=name, stat_prefix=content)
     return resource(LISTENER, name, message.SerializeToString())
+
+
+def secret(name: str, content: str = "1") -> Resource:
+    """Return a secret whose content differs by *content*."""
+    message = secret_pb2.Secret(name=name)
+    message.generic_secret.secret.inline_string = content
+    return resource(SECRET, name, message.SerializeToString())
 
 
 def scope(name: str, route_name: str, content: str = "1") -> Resource:

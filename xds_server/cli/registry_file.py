@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from snapshots.registry.loader import MAX_FILE_BYTES, RegistryError, load_registry
 from snapshots.registry.schema import Registry
+from xds_server.secrets.material import MaterialReader
 
 registry_argument = click.argument("registry", metavar="REGISTRY", type=click.Path(path_type=Path))
 """The argument REGISTRY; the command gets it as `registry: Path`."""
@@ -26,8 +27,11 @@ class RegistryRefusedError(click.ClickException):
         click.echo(self.format_message(), file=file, err=file is None)
 
 
-def read_registry(path: Path) -> Registry:
-    """Return the registry in the file *path*, or raise `RegistryRefusedError`."""
+def read_registry(path: Path, *, secrets: bool = False) -> Registry:
+    """Return the registry in the file *path*, or raise `RegistryRefusedError`.
+
+    With *secrets*, what it refers to must be there and fit too.
+    """
     try:
         with path.open("rb") as file:
             text = file.read(MAX_FILE_BYTES + 1)
@@ -35,6 +39,9 @@ def read_registry(path: Path) -> Registry:
         reason = error.strerror or str(error)
         raise RegistryRefusedError(f"{path}: cannot be read: {reason}") from error
     try:
-        return load_registry(text, str(path))
+        registry = load_registry(text, str(path))
+        if secrets:
+            MaterialReader(path).read(registry, text)
     except RegistryError as error:
         raise RegistryRefusedError(str(error)) from error
+    return registry

@@ -9,6 +9,7 @@ import yaml
 
 from snapshots.build import SnapshotBuilder
 from snapshots.ir.translate import translate
+from snapshots.registry.mentions import placeholders
 from snapshots.render import render
 from xds_server.cli.gateways import gateway_for, node_cluster_option
 from xds_server.cli.registry_file import read_registry, registry_argument
@@ -18,8 +19,12 @@ from xds_server.cli.registry_file import read_registry, registry_argument
 @registry_argument
 @node_cluster_option
 def command(registry: Path, node_cluster: str) -> None:
-    """Print the Envoy resources that the file REGISTRY gives, as YAML."""
+    """Print the Envoy resources that the file REGISTRY gives, as YAML.
+
+    What it refers to is not read: secrets are left out, and files are told by their names.
+    """
     loaded = read_registry(registry)
     gateway_for(translate(loaded), node_cluster)
-    node = SnapshotBuilder().build(loaded).for_node(node_cluster)
+    snapshot = SnapshotBuilder().build(loaded, placeholders(loaded))
+    node = snapshot.for_node(node_cluster)
     click.echo(yaml.safe_dump(render(node), sort_keys=False, allow_unicode=True), nl=False)

@@ -7,18 +7,26 @@ from pathlib import Path
 import click
 
 from snapshots.registry.schema import Registry
+from xds_server.cli.options import option
 from xds_server.cli.registry_file import read_registry, registry_argument
 
 
 @click.command()
 @registry_argument
-def command(registry: Path) -> None:
+@option(
+    "--secrets/--no-secrets",
+    default=True,
+    help="Whether the files and variables that it refers to must be there and fit.",
+)
+def command(registry: Path, secrets: bool) -> None:
     """Check the file REGISTRY and print every error in it.
+
+    Certificates must be readable, fit their keys and not have expired.
 
     Exits with 0 if it can be served, and with 1 if not; then each line on stderr is one error,
     as file:line:column: entry: what is wrong (hint: what to do).
     """
-    click.echo(f"{registry}: {summary(read_registry(registry))}: ok")
+    click.echo(f"{registry}: {summary(read_registry(registry, secrets=secrets))}: ok")
 
 
 def summary(registry: Registry) -> str:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from snapshots.consistency import references
 from snapshots.snapshot import NodeSnapshot, Resource, TypeSnapshot
-from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, TypeUrl
+from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, SECRET, TypeUrl
 from xds_server.protocol.events import Served
 
 RefusalKey = tuple[TypeUrl, str, str]
@@ -41,6 +41,7 @@ class Fallback:
     def served(self, own: AbstractSet[RefusalKey]) -> Served:
         """Return what is served to a client that itself refused *own*."""
         self._replace(ENDPOINT, lambda _resource: True)
+        self._replace(SECRET, lambda _resource: True)
         # A cluster that never had endpoints would warm until Envoy gives up.
         self._replace(CLUSTER, self._has_what_it_needs)
         self._replace(ROUTE, self._has_its_clusters)
@@ -65,9 +66,10 @@ class Fallback:
         """
         for name, resource in self._desired.types[LISTENER].resources.items():
             key = refusal_key(resource)
-            if key in self._refused:
-                older = self._last_accepted(LISTENER, name, lambda _resource: True)
-                if older is not None or key in own:
+            complete = self._has_what_it_needs(resource)  # else it would wait for its certificate
+            if key in self._refused or not complete:
+                older = self._last_accepted(LISTENER, name, self._has_what_it_needs)
+                if older is not None or key in own or not complete:
                     self._put(LISTENER, name, older)
 
     def _has_what_it_needs(self, resource: Resource) -> bool:

@@ -2,20 +2,20 @@
 
 Implements "Eventual consistency considerations" of the xDS protocol page. Envoy 1.40 withholds its
 ACK of CDS while a cluster is warming, which lasts until its endpoints came and were checked. So
-CDS and EDS never wait for an answer to each other, and what leads to a cluster waits for both; but
-not what leads elsewhere, as one server that hangs can keep its cluster warming for long.
+CDS, EDS and SDS never wait for an answer to each other, and what leads to a cluster waits for all;
+but not what leads elsewhere, as one server that hangs can keep its cluster warming for long.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from snapshots.type_urls import CLUSTER, ENDPOINT, PUSH_ORDER, REMOVAL_ORDER, TypeUrl
+from snapshots.type_urls import CLUSTER, ENDPOINT, PUSH_ORDER, REMOVAL_ORDER, SECRET, TypeUrl
 from xds_server.protocol.ledger import Ledger
 
 Ledgers = Mapping[TypeUrl, Ledger]
 
-NEVER_WAIT = frozenset({CLUSTER, ENDPOINT})
+NEVER_WAIT = frozenset({CLUSTER, ENDPOINT, SECRET})
 
 
 def may_reply(type_url: TypeUrl, ledgers: Ledgers) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from snapshots.consistency import references
 from snapshots.snapshot import NodeSnapshot, Resource
-from snapshots.type_urls import CLUSTER, ENDPOINT, PUSH_ORDER, ROUTE, TypeUrl
+from snapshots.type_urls import CLUSTER, PUSH_ORDER, ROUTE, TypeUrl
 from xds_server.protocol.changes import changed_names
 from xds_server.protocol.events import Served
 from xds_server.protocol.fallback import Fallback, RefusalKey, refusal_key
@@ -155,10 +155,11 @@ def _is_in(snapshot: NodeSnapshot, key: tuple[TypeUrl, str]) -> bool:
 
 
 def _clusters_of_routes(record: _Gateway) -> set[tuple[TypeUrl, str]]:
-    """Return the clusters, with their endpoints, that any accepted route leads to."""
+    """Return the clusters, with what they need, that any accepted route leads to."""
     routes = (r for (url, _), rs in record.accepted.items() if url == ROUTE for r in rs.values())
-    names = {name for route in routes for _, name in references(route)}
-    return {(url, name) for name in names for url in (CLUSTER, ENDPOINT)}
+    clusters = {(CLUSTER, name) for route in routes for _, name in references(route)}
+    versions = (r for key in clusters for r in record.accepted.get(key, {}).values())
+    return clusters | {reference for cluster in versions for reference in references(cluster)}
 
 
 def _has(snapshot: NodeSnapshot, key: RefusalKey) -> bool:

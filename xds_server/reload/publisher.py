@@ -6,6 +6,7 @@ The last good snapshot stays published whatever comes. Does not read the file.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,22 +17,19 @@ import structlog
 from snapshots.build import SnapshotBuilder
 from snapshots.consistency import InconsistentSnapshotError
 from snapshots.diff import diff
-from snapshots.registry.client_keys import digest_keys
 from snapshots.registry.document import Document
-from snapshots.registry.loader import RegistryError, load_registry, place_of, refused
+from snapshots.registry.loader import RegistryError, load_registry, place_of
 from snapshots.snapshot import Snapshot
 from snapshots.warm_up import FirstCheck, WarmUp, keep_replaced_servers
+from xds_server.files.look import Glance, ReadProblem
 from xds_server.garbage import no_search
 from xds_server.reload.first_checks import first_checks_pass
-from xds_server.reload.look import ReadProblem
 from xds_server.reload.metrics import ReloadMetrics
-from xds_server.secrets.keys import KeyReader, SeenFiles, changed_files
+from xds_server.secrets.material import MaterialReader
 from xds_server.store import SnapshotStore
 
 log = structlog.get_logger()
 
-KEY_POLL_INTERVAL_S = 0.5
-"""How often `stat` is asked of the files of keys."""
 LOGGED_NAMES = 10
 """How many names of each kind of change a log line holds."""
 
@@ -60,26 +58,33 @@ class RegistryPublisher:
         self._store = store
         self._metrics = metrics
         self._builder = SnapshotBuilder()
+        self._reader = MaterialReader(path)
+        self._turn = asyncio.Lock()
+        self._newest: bytes | ReadProblem | None = None
+        """The last content of the file, be it served or refused."""
         self._document: Document | None = None
         """The content that is served, as soon as somebody asked for a place in it."""
         self._second_step: asyncio.Task[None] | None = None
         self._pending: tuple[FirstCheck, ...] = ()
         """The first checks that the second step waits for."""
-        self._newest: bytes | ReadProblem = b""
-        """The content that was last offered."""
-        self._key_files: SeenFiles = {}
-        self._one_at_a_time = asyncio.Lock()
 
     async def load(self, content: bytes | ReadProblem) -> None:
         """Publish the snapshot of *content*, or raise RefusedError; for the start."""
+        async with self._turn:
+            await self._load(content)
+
+    async def _load(self, content: bytes | ReadProblem) -> None:
         self._newest = content
         if isinstance(content, ReadProblem):
             raise RefusedError(content.message)
+        await self._load_text(content)
+        self.error = None
+
+    async def _load_text(self, content: bytes) -> None:
         started = perf_counter()
         models, snapshot = await self._build(content)
         self.served = Served(content, models, datetime.now(UTC))
         self._document = None
-        self.error = None
         log.info(
             "registry.loaded",
             path=str(self.path),
@@ -92,29 +97,51 @@ class RegistryPublisher:
 
     async def offer(self, content: bytes | ReadProblem) -> None:
         """Publish the snapshot of *content*; if it is refused, say so and keep the last one."""
-        async with self._one_at_a_time:
-            await self._offer(content)
+        async with self._turn:
+            before = self._reader.glances
+            try:
+                await self._load(content)
+            except RefusedError as error:
+                self._refuse(error)
+                self._reader.glances = {**before, **self._reader.glances}
 
-    async def follow_keys(self) -> None:
-        """Offer the newest content again whenever a file of keys has changed, until cancelled."""
-        while True:
-            await asyncio.sleep(KEY_POLL_INTERVAL_S)
-            async with self._one_at_a_time:
-                if await asyncio.to_thread(changed_files, self._key_files):
-                    await self._offer(self._newest)
+    async def refresh(self) -> None:
+        """Publish once more, as a file has changed that the registry refers to.
 
-    async def _offer(self, content: bytes | ReadProblem) -> None:
+        While the newest content is refused, what it replaces still gets its new certificates.
+        """
+        async with self._turn:
+            newest, served = self._newest, self.served
+            if newest is None:
+                return
+            try:
+                await self._load(newest)
+            except RefusedError as error:
+                self._refuse(error)
+                if served and served.text != newest:
+                    await self._refresh_served(served.text)
+
+    async def _refresh_served(self, text: bytes) -> None:
+        of_newest = self._reader.glances
         try:
-            await self.load(content)
+            await self._load_text(text)
         except RefusedError as error:
-            self.error = str(error)
-            self._metrics.refused()
-            log.warning(
-                "registry.refused",
-                path=str(self.path),
-                error_message=self.error,
-                serving_revision=self._store.current and self._store.current.goal.revision,
-            )
+            log.warning("secrets.refused", path=str(self.path), error_message=str(error))
+        self._reader.glances = {**of_newest, **self._reader.glances}
+
+    def _refuse(self, error: RefusedError) -> None:
+        self.error = str(error)
+        self._metrics.refused()
+        log.warning(
+            "registry.refused",
+            path=str(self.path),
+            error_message=self.error,
+            serving_revision=self._store.current and self._store.current.goal.revision,
+        )
+
+    def files(self) -> Mapping[Path, Glance]:
+        """Return the files that the registry refers to, as they were when they were read."""
+        return self._reader.glances
 
     def describe_origin(self, origin: tuple[str, ...]) -> str:
         """Return where *origin* stands, such as `registry.yaml:12:3 (pools.llama-1b)`.
@@ -151,12 +178,8 @@ class RegistryPublisher:
         """Return how many models there are, and the snapshot; the registry itself is let go."""
         with no_search():
             registry = load_registry(content, str(self.path))
-            reader = KeyReader(self.path.parent)
-            digests, refusals = digest_keys(registry, reader.read)
-            self._key_files = reader.seen
-            if refusals:
-                raise refused(content, str(self.path), refusals)
-            return len(registry.models), self._builder.build(registry, digests)
+            material = self._reader.read(registry, content)
+            return len(registry.models), self._builder.build(registry, material)
 
     def _publish(self, snapshot: Snapshot) -> bool:
         """Publish *snapshot* unless it is the current one; tell whether it was."""

@@ -1,1 +1,1 @@
-"""What a registry names but does not hold: contents of files and variables, and their changes."""
+"""What the registry refers to: reading it, judging it before it is served, seeing it change."""

@@ -11,6 +11,7 @@ from snapshots.registry.schema.models import MAX_SPLIT_WEIGHT, ServedModel
 from snapshots.registry.schema.pools import Endpoint, HealthCheck, Pool
 from snapshots.registry.schema.rate_limit import RateLimit
 from snapshots.registry.schema.routing import Mirror, Retries, Sticky
+from snapshots.registry.schema.tls import ListenerTls, UpstreamTls
 
 __all__ = [
     "MAX_SPLIT_WEIGHT",
@@ -20,6 +21,7 @@ __all__ = [
     "Extraction",
     "Gateway",
     "HealthCheck",
+    "ListenerTls",
     "Mirror",
     "Pool",
     "RateLimit",
@@ -27,4 +29,5 @@ __all__ = [
     "Retries",
     "ServedModel",
     "Sticky",
+    "UpstreamTls",
 ]

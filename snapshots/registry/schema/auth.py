@@ -11,11 +11,10 @@ from snapshots.registry.fields import Name, literal_or
 from snapshots.registry.problems import ValueRefusedError, code
 from snapshots.registry.schema.part import RegistryPart
 from snapshots.registry.schema.rate_limit import RateLimit
+from snapshots.registry.secret_fields import SourceName, VariableName
 
 CLIENT_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
 SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
-VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
-FILE_PATTERN: Final = r"^[^\x00-\x1f]*[^\x00-\x1f/]$"
 
 
 def _check_client(name: str) -> str:
@@ -36,18 +35,6 @@ def _check_sha256(digits: str) -> str:
     return digits
 
 
-def _check_variable(name: str) -> str:
-    if not re.fullmatch(VARIABLE_PATTERN, name):
-        raise ValueRefusedError("not the name of a variable", "write key_env: LLAMA_KEY")
-    return name
-
-
-def _check_file(path: str) -> str:
-    if not re.fullmatch(FILE_PATTERN, path):
-        raise ValueRefusedError("not the path of a file", "write key_file: keys/team-a")
-    return path
-
-
 ClientName = Annotated[
     str, AfterValidator(_check_client), Field(json_schema_extra={"pattern": CLIENT_PATTERN})
 ]
@@ -66,7 +53,7 @@ class Client(RegistryPart):
         }
     )
 
-    key_file: Annotated[str, AfterValidator(_check_file)] | None = Field(
+    key_file: SourceName | None = Field(
         default=None,
         description=(
             "File that holds the key and nothing else; a relative path starts at the registry's "
@@ -74,7 +61,7 @@ class Client(RegistryPart):
         ),
         examples=["keys/team-a"],
     )
-    key_env: Annotated[str, AfterValidator(_check_variable)] | None = Field(
+    key_env: VariableName | None = Field(
         default=None,
         description="Variable in the control plane's environment that holds the key.",
         examples=["TEAM_A_KEY"],

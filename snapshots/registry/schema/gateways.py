@@ -9,6 +9,7 @@ from pydantic import Field
 from snapshots.registry.addresses import Address
 from snapshots.registry.fields import ListenAddress, LogPath, Name, Size, Switch, literal_or
 from snapshots.registry.schema.part import RegistryPart
+from snapshots.registry.schema.tls import ListenerTls
 
 
 class Gateway(RegistryPart):
@@ -46,6 +47,11 @@ class Gateway(RegistryPart):
             "path of a file, or `false` for nowhere."
         ),
         examples=["stdout", "/var/log/envoy/access.log", False],
+    )
+    tls: ListenerTls | None = Field(
+        default=None,
+        description="Accept requests by TLS only, with this certificate; without it: in clear.",
+        examples=[{"certificate": "certs/gateway.pem", "key": "certs/gateway.key"}],
     )
 
 

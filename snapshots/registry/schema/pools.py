@@ -21,6 +21,7 @@ from snapshots.registry.fields import (
 )
 from snapshots.registry.schema.load_balancing import LoadBalancing, LoadBalancingEntry
 from snapshots.registry.schema.part import RegistryPart
+from snapshots.registry.schema.tls import UpstreamTlsEntry
 
 MAX_ENDPOINT_WEIGHT: Final = 65535
 MAX_AT_A_TIME: Final = 1_000_000
@@ -148,4 +149,12 @@ class Pool(RegistryPart):
     connect_timeout: PositiveDuration = Field(
         default=timedelta(seconds=5),
         description="Time in which a server must take a connection.",
+    )
+    tls: UpstreamTlsEntry = Field(
+        default=None,
+        description=(
+            "Reach the servers by TLS: `true`, or a mapping. Their certificates are verified "
+            "always. Without it: in clear."
+        ),
+        examples=[True, {"ca": "certs/models-ca.pem", "server_name": "models.internal"}],
     )

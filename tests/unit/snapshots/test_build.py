@@ -10,8 +10,9 @@ import pytest
 
 from snapshots.build import SnapshotBuilder
 from snapshots.diff import diff
+from snapshots.registry.mentions import placeholders
 from snapshots.snapshot import NodeSnapshot, Resource
-from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE, SCOPED_ROUTE
+from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, PUSH_ORDER, ROUTE, SCOPED_ROUTE, SECRET
 from tests.support.registries import registry
 
 BEFORE = """
@@ -236,3 +237,16 @@ def test_another_process_with_other_hashes_gives_the_same_revision(seed):
     )
 
     assert other.stdout == f"{revision}\n"
+
+
+def test_a_pool_that_only_gets_copies_has_the_secrets_of_its_tls():
+    text = """
+    pools:
+      a: {endpoints: ["10.0.0.1:1"]}
+      b: {endpoints: ["b.example.com:1"], tls: {ca: ca.pem}}
+    models: {m: {pool: a, mirror: {pool: b, percent: 10}}}
+    """
+    loaded = registry(text)
+    types = SnapshotBuilder().build(loaded, placeholders(loaded)).for_node("any").types
+
+    assert list(types[SECRET].resources) == ["pools/b/ca"]

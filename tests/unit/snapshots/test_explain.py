@@ -215,3 +215,20 @@ def test_limits_are_told():
         "'m' may get 1 request a second, 5 at once, by each Envoy; 429 beyond",
         "the client may send 2 requests a second, 2 at once, by each Envoy; 429 beyond",
     )
+
+
+def test_a_pool_that_is_reached_by_tls_is_told_with_the_name_that_it_must_prove():
+    text = """
+    pools:
+      a: {endpoints: ["10.0.0.1:1"], tls: {server_name: models.internal}}
+      b: {endpoints: ["b.example.com:1"], tls: true}
+    models: {both: {split: {a: 1, b: 1}}}
+    """
+    [gateway] = translate(registry(text)).gateways
+
+    rules = explain(gateway, Request("both")).rules
+
+    assert rules[-2:] == (
+        "pool 'a' is reached by TLS; a server must prove to be models.internal",
+        "pool 'b' is reached by TLS; a server must prove to be its own DNS name",
+    )

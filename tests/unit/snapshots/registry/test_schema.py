@@ -95,10 +95,12 @@ def test_every_part_of_the_file_is_found():
     assert {path: part.__name__ for path, part in parts()} == {
         (): "Registry",
         ("gateways", ANY): "Gateway",
+        ("gateways", ANY, "tls"): "ListenerTls",
         ("pools", ANY): "Pool",
         ("pools", ANY, "endpoints", ANY): "Endpoint",
         ("pools", ANY, "health_check"): "HealthCheck",
         ("pools", ANY, "load_balancing"): "LoadBalancing",
+        ("pools", ANY, "tls"): "UpstreamTls",
         ("models", ANY): "ServedModel",
         ("models", ANY, "sticky"): "Sticky",
         ("models", ANY, "retries"): "Retries",

@@ -39,7 +39,14 @@ def test_it_is_yaml_with_a_section_for_each_type(render):
 
     sections = yaml.safe_load(result.stdout)
     assert result.exit_code == 0
-    assert list(sections) == ["listeners", "scoped_routes", "routes", "clusters", "endpoints"]
+    assert list(sections) == [
+        "listeners",
+        "scoped_routes",
+        "routes",
+        "clusters",
+        "endpoints",
+        "secrets",
+    ]
     assert [listener["name"] for listener in sections["listeners"]] == ["gateway/edge"]
     assert [s["name"] for s in sections["scoped_routes"]] == ["model/модель", "no-model"]
     assert not result.stderr

@@ -1,11 +1,13 @@
 import asyncio
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from xds_server.reload.look import ReadProblem
+from tests.support.certificates import Authority
+from xds_server.files.look import ReadProblem
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.reload.publisher import RefusedError, RegistryPublisher
 from xds_server.store import SnapshotStore
@@ -135,3 +137,37 @@ async def test_a_resource_without_an_entry_has_no_place(publisher):
     await publisher.load(REGISTRY)
 
     assert publisher.describe_origin(()) == ""
+
+
+async def test_a_certificate_is_renewed_although_the_newest_registry_is_refused(
+    tmp_path, store, metrics
+):
+    authority = Authority()
+    authority.write(tmp_path, "a", "a.test")
+    good = b"version: 1\ngateways: {default: {tls: {certificate: a.pem, key: a.key}}}\n"
+    publisher = RegistryPublisher(tmp_path / "registry.yaml", store, ReloadMetrics(metrics))
+    await publisher.load(good)
+    await publisher.offer(good + b"colour: blue\n")
+    before = store.current.snapshot.revision
+
+    authority.write(tmp_path, "a", "a.test")
+    await publisher.refresh()
+
+    assert store.current.snapshot.revision != before
+    assert "colour: unknown field" in publisher.error
+    assert set(publisher.files()) == {tmp_path / "a.pem", tmp_path / "a.key"}
+
+
+async def test_an_edit_is_not_refused_for_a_certificate_that_expired_while_it_was_served(
+    tmp_path, store, metrics, monkeypatch
+):
+    Authority().write(tmp_path, "a", "a.test")
+    good = b"version: 1\ngateways: {default: {tls: {certificate: a.pem, key: a.key}}}\n"
+    publisher = RegistryPublisher(tmp_path / "registry.yaml", store, ReloadMetrics(metrics))
+    await publisher.load(good)
+    later = datetime.now(UTC) + timedelta(days=9)
+    monkeypatch.setattr("xds_server.secrets.material.now_utc", lambda: later)
+
+    await publisher.offer(good + b"pools: {a: {endpoints: []}}\n")
+
+    assert publisher.error is None

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from xds_server.reload.look import ReadProblem
+from xds_server.files.look import ReadProblem
 from xds_server.reload.watch import RegistryWatch
 
 NEVER_S = 3600.0

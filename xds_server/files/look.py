@@ -1,6 +1,6 @@
-"""What the registry file holds at one moment, and what must be watched to see it change.
+"""What a file holds at one moment, and what must be watched to see it change.
 
-Does not wait: see `xds_server.reload.watch`.
+Does not wait: see `xds_server.files.places`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ READ_LIMIT_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class ReadProblem:
-    """Why the registry file cannot be read at the moment, in one line."""
+    """Why a file cannot be read at the moment, in one line."""
 
     message: str
 
@@ -68,16 +68,16 @@ def look_at(path: Path) -> Look:
     return Look(glance, read(path))
 
 
-def read(path: Path) -> bytes | ReadProblem:
-    """Return the content of the file *path*: `READ_LIMIT_BYTES` at most."""
+def read(path: Path, limit: int = READ_LIMIT_BYTES, what: str = "registry") -> bytes | ReadProblem:
+    """Return the content of the file *path*, a *what* of *limit* bytes at most."""
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 return ReadProblem(f"{path} is not a regular file")
-            if status.st_size > READ_LIMIT_BYTES:
-                return ReadProblem(f"{path} has {status.st_size:,} bytes: that is no registry")
-            return file.read(READ_LIMIT_BYTES)
+            if status.st_size > limit:
+                return ReadProblem(f"{path} has {status.st_size:,} bytes: that is no {what}")
+            return file.read(limit)
     except FileNotFoundError:
         return ReadProblem(f"{path} does not exist")
     except OSError as error:

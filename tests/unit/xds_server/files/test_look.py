@@ -1,7 +1,7 @@
 import os
 from pathlib import Path
 
-from xds_server.reload.look import ReadProblem, glance_at, look_at, read
+from xds_server.files.look import ReadProblem, glance_at, look_at, read
 
 
 def places(path: Path, root: Path) -> set[str]:

@@ -1,0 +1,52 @@
+"""Which files and variables a registry refers to, and where.
+
+Does not read them: see `snapshots.material`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from snapshots.material import SYSTEM_AUTHORITIES, Form, Material, Mention, Source, placeholder
+from snapshots.registry.client_keys import key_mention
+from snapshots.registry.problems import Path
+from snapshots.registry.schema import Registry
+from snapshots.registry.schema.tls import ListenerTls, UpstreamTls
+
+_FORMS: dict[str, Form] = {
+    "certificate": "certificate",
+    "key": "key",
+    "client_ca": "authorities",
+    "ca": "authorities",
+}
+
+
+def mentions(registry: Registry) -> Iterator[Mention]:
+    """Yield every entry of *registry* that refers to a file or variable."""
+    for name, gateway in registry.gateways.items():
+        if gateway.tls:
+            yield from _of_tls(("gateways", name, "tls"), gateway.tls)
+    for name, pool in registry.pools.items():
+        if pool.tls:
+            yield from _of_tls(("pools", name, "tls"), pool.tls)
+            if not pool.tls.ca:
+                yield Mention(("pools", name, "tls"), SYSTEM_AUTHORITIES, "authorities")
+
+    for name, client in (registry.auth.clients or {}).items():
+        if mention := key_mention(name, client):
+            yield mention
+
+
+def placeholders(registry: Registry) -> Material:
+    """Return what stands for the contents that Envoy gets: enough to show what a registry gives.
+
+    Of the keys of clients it gets digests, which tell by themselves where a key is not known.
+    """
+    found = (mention for mention in mentions(registry) if mention.form != "client key")
+    return {mention.source: placeholder(mention.source) for mention in found}
+
+
+def _of_tls(path: Path, tls: ListenerTls | UpstreamTls) -> Iterator[Mention]:
+    for field, form in _FORMS.items():
+        if name := getattr(tls, field, None):
+            yield Mention((*path, field), Source("file", name), form)

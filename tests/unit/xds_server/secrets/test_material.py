@@ -1,0 +1,120 @@
+"""What is read and judged before it is served, and in which words it is refused."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from snapshots.registry.loader import RegistryError, load_registry
+from tests.support.certificates import Authority, replace
+from xds_server.secrets.material import MaterialReader
+
+TEXT = b"""\
+version: 1
+gateways:
+  default:
+    tls: {certificate: a.pem, key: a.key, client_ca: ca.pem}
+"""
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return Authority()
+
+
+@pytest.fixture
+def folder(tmp_path, authority):
+    authority.write(tmp_path, "a", "a.test")
+    replace(tmp_path / "ca.pem", authority.pem)
+    return tmp_path
+
+
+@pytest.fixture
+def read(folder):
+    reader = MaterialReader(folder / "registry.yaml", {})
+    return lambda: reader.read(load_registry(TEXT, "registry.yaml"), TEXT)
+
+
+def refusal(read):
+    with pytest.raises(RegistryError) as refused:
+        read()
+    return str(refused.value)
+
+
+def test_all_that_is_mentioned_is_read(read, folder):
+    contents = {source.name: content.value for source, content in read().items()}
+
+    assert contents == {n: (folder / n).read_bytes() for n in ("a.pem", "a.key", "ca.pem")}
+
+
+def test_no_content_is_shown_by_accident(read):
+    assert "PRIVATE" not in repr(read())
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "words"),
+    [
+        ("a.pem", b"", "gateways.default.tls.certificate: the file a.pem: is empty"),
+        ("a.pem", b"rubbish", "certificate: the file a.pem: holds no certificate in PEM"),
+        ("a.key", b"rubbish", "key: the file a.key: holds no private key in PEM"),
+        ("ca.pem", b" \n", "client_ca: the file ca.pem: is empty"),
+    ],
+)
+def test_what_is_not_what_it_should_be_is_refused_with_its_place(
+    read, folder, file, content, words
+):
+    replace(folder / file, content)
+
+    said = refusal(read)
+
+    assert said.startswith(f"{folder}/registry.yaml:4:")
+    assert words in said
+
+
+def test_files_that_were_mixed_up_are_told(read, folder):
+    certificate, key = (folder / "a.pem").read_bytes(), (folder / "a.key").read_bytes()
+    replace(folder / "a.pem", key)
+    replace(folder / "a.key", certificate)
+
+    said = refusal(read).splitlines()
+
+    assert len(said) == 2
+    assert all("are the two files mixed up?" in line for line in said)
+
+
+def test_a_key_of_another_certificate_is_refused(read, folder, authority):
+    replace(folder / "a.key", authority.issue("a.test")[1])
+
+    assert "is not the key of the certificate in `certificate`" in refusal(read)
+
+
+def test_a_key_is_looked_for_down_the_chain(read, folder, authority):
+    replace(folder / "a.pem", authority.pem + (folder / "a.pem").read_bytes())
+
+    assert "is the key of a certificate further down" in refusal(read)
+
+
+def test_missing_files_are_told_all_at_once(read, folder):
+    (folder / "a.pem").unlink()
+    (folder / "ca.pem").unlink()
+
+    said = refusal(read).splitlines()
+
+    assert [line.partition(" does not exist")[1] for line in said] == [" does not exist"] * 2
+
+
+def test_an_expired_certificate_is_refused_with_its_date(read, folder, authority):
+    authority.write(folder, "a", "a.test", lasts=timedelta(hours=-1))
+
+    said = refusal(read)
+
+    assert "the certificate of CN=a.test expired at 20" in said
+    assert "PRIVATE" not in said
+
+
+def test_authorities_may_be_a_bundle_with_old_ones(read, folder, authority):
+    old, _ = authority.issue("old", lasts=timedelta(hours=-1))
+    replace(folder / "ca.pem", old + authority.pem)
+
+    assert read()

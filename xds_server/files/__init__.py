@@ -1,0 +1,1 @@
+"""Files at one moment, and notifications that they may have changed."""

@@ -104,6 +104,8 @@ class SnapshotBuilder:
             gateway.extraction,
             gateway.default_model,
             gateway.has_wildcards,
+            gateway.knows_first_pools,
+            gateway.has_bounds,
             gateway.prefix_bytes,
             bool(gateway.clients),
             gateway.limits_clients,

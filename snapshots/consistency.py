@@ -12,8 +12,10 @@ from typing import Final
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.listener.v3.listener_pb2 import Listener
+from envoy.config.route.v3.route_components_pb2 import ClusterSpecifierPlugin
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.config.route.v3.scoped_route_pb2 import ScopedRouteConfiguration
+from xds.type.v3.typed_struct_pb2 import TypedStruct
 
 from snapshots.secret_references import secrets_of
 from snapshots.snapshot import NodeSnapshot, Resource
@@ -97,5 +99,15 @@ def _clusters_of_routes(body: bytes) -> Iterator[str]:
                 yield route.route.cluster
             for share in route.route.weighted_clusters.clusters:
                 yield share.name
+            yield from _clusters_of_chain(route.route.inline_cluster_specifier_plugin)
             for mirror in route.route.request_mirror_policies:
                 yield mirror.cluster
+
+
+def _clusters_of_chain(plugin: ClusterSpecifierPlugin) -> Iterator[str]:
+    """Yield what the groups of a priority group name; other plugins lead to no further clusters."""
+    config = TypedStruct()
+    if plugin.extension.typed_config.Unpack(config):
+        for group in config.value["priority_groups"]:
+            for cluster in group["clusters"]:
+                yield cluster["cluster_name"]

@@ -167,10 +167,13 @@ def _rules(route: ir.Route) -> Iterator[str]:
     if route.sticky and len(route.targets) > 1:
         told_by = f"{route.sticky.kind} {route.sticky.name}"
         yield f"the same {told_by} always leads to the same pool; without it, chance decides"
+    if route.fallback:
+        yield _about_fallback(route)
     if route.mirror:
         copied = f"{route.mirror.percent} % of the requests are copied to pool {route.mirror.pool}"
         yield f"{copied}; nobody waits for the answers to the copies"
-    yield _about(route.retries)
+    if not route.fallback:
+        yield _about(route.retries)
     if route.rate_limit:
         yield f"{(route.limited_by or route.name)!r} may get {_about_limit(route.rate_limit)}"
 
@@ -178,6 +181,13 @@ def _rules(route: ir.Route) -> Iterator[str]:
 def _about_limit(limit: ir.RateLimit) -> str:
     often = f"{limit.per_second} request{'s' if limit.per_second > 1 else ''} a second"
     return f"{often}, {limit.burst} at once, by each Envoy; 429 beyond"
+
+
+def _about_fallback(route: ir.Route) -> str:
+    pools = ", then ".join(target.pool for target in route.fallback)
+    answers = ", ".join(map(str, route.retries.statuses))
+    more = f"; each gets {1 + route.retries.attempts} tries" if route.retries.attempts else ""
+    return f"if its pool is down, full, or answers {answers}, it goes on to {pools}{more}"
 
 
 def _about(retries: ir.Retries) -> str:

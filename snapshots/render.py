@@ -20,6 +20,7 @@ from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2 as
 from envoy.extensions.filters.http.buffer.v3 import buffer_pb2 as _buffer
 from envoy.extensions.filters.http.decompressor.v3 import decompressor_pb2 as _decompressor
 from envoy.extensions.filters.http.ext_proc.v3 import ext_proc_pb2 as _ext_proc
+from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2 as _mutation
 from envoy.extensions.filters.http.local_ratelimit.v3 import local_rate_limit_pb2 as _rate_limit
 from envoy.extensions.filters.http.lua.v3 import lua_pb2 as _lua
 from envoy.extensions.filters.http.router.v3 import router_pb2 as _router
@@ -33,6 +34,7 @@ from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
 from envoy.extensions.load_balancing_policies.maglev.v3 import maglev_pb2 as _maglev
 from envoy.extensions.load_balancing_policies.ring_hash.v3 import ring_hash_pb2 as _ring_hash
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2 as _previous_hosts
+from envoy.extensions.router.cluster_specifiers.lua.v3 import lua_pb2 as _lua_specifier
 from envoy.extensions.transport_sockets.tls.v3 import tls_pb2 as _tls
 from envoy.extensions.transport_sockets.tls.v3.secret_pb2 import Secret
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as _http_options
@@ -47,7 +49,7 @@ from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE
 READ_IN_ANY = (
     _gzip, _buffer, _decompressor, _ext_proc, _lua, _router, _codec, _hcm, _header_mutation,
     _previous_hosts, _http_options, _typed_struct, _matching, _skip, _inputs,
-    _maglev, _ring_hash, _rate_limit,
+    _maglev, _ring_hash, _rate_limit, _mutation, _lua_specifier,
     _file_log, _stream_log, _tls,
 )  # fmt: skip
 """The modules whose messages may stand in an `Any` of ours."""

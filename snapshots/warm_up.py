@@ -114,7 +114,7 @@ def _without(
 ) -> ClusterLoadAssignment:
     """Return *assignment* without *servers*."""
     rest = ClusterLoadAssignment(cluster_name=assignment.cluster_name)
-    for group in assignment.endpoints:
+    for group in _servers(assignment):
         members = [member for member in group.lb_endpoints if _address(member) not in servers]
         if members:
             _locality(rest, group).lb_endpoints.extend(members)
@@ -122,8 +122,13 @@ def _without(
 
 
 def _addresses(assignment: ClusterLoadAssignment) -> Iterator[Server]:
-    for locality in assignment.endpoints:
-        yield from map(_address, locality.lb_endpoints)
+    for group in _servers(assignment):
+        yield from map(_address, group.lb_endpoints)
+
+
+def _servers(assignment: ClusterLoadAssignment) -> Iterator[LocalityLbEndpoints]:
+    """Yield the groups of servers; of another priority is only what refuses requests."""
+    return (group for group in assignment.endpoints if not group.priority)
 
 
 def _address(member: LbEndpoint) -> Server:
@@ -136,11 +141,11 @@ def _are_disjoint(was: ClusterLoadAssignment, now: ClusterLoadAssignment) -> boo
     return bool(before and after) and before.isdisjoint(after)
 
 
-def _union(resource: Resource, *assignments: ClusterLoadAssignment) -> Resource:
-    union = ClusterLoadAssignment(cluster_name=resource.name)
-    for assignment in assignments:
-        for group in assignment.endpoints:
-            _locality(union, group).lb_endpoints.extend(group.lb_endpoints)
+def _union(resource: Resource, now: ClusterLoadAssignment, was: ClusterLoadAssignment) -> Resource:
+    union = ClusterLoadAssignment()
+    union.CopyFrom(now)
+    for group in was.endpoints:
+        _locality(union, group).lb_endpoints.extend(group.lb_endpoints)
     body = union.SerializeToString(deterministic=True)
     return Resource.of(ENDPOINT, resource.name, body, resource.origin)
 
@@ -148,9 +153,9 @@ def _union(resource: Resource, *assignments: ClusterLoadAssignment) -> Resource:
 def _locality(union: ClusterLoadAssignment, like: LocalityLbEndpoints) -> LocalityLbEndpoints:
     """Return the group of *union* in the zone of *like*: a zone stands there once."""
     for group in union.endpoints:
-        if group.locality == like.locality:
+        if (group.locality, group.priority) == (like.locality, like.priority):
             return group
-    group = union.endpoints.add()
+    group = union.endpoints.add(priority=like.priority)
     if like.HasField("locality"):
         group.locality.CopyFrom(like.locality)
     return group

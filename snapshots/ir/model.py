@@ -63,6 +63,10 @@ class Pool:
     """How many bytes of the front of a prompt decide on its server; 0: it does not matter."""
     tls: UpstreamTls | None = None
     """None: in clear."""
+    falls_back: bool = False
+    """Whether requests of some model go on to another pool where this one fails."""
+    always_falls_back: bool = False
+    """Whether all requests do, so that routes see to its bounds."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,6 +75,7 @@ class Target:
 
     pool: str
     weight: int
+    """Not looked at where the pool is a fallback."""
     rewrite_to: str
     """The `model` that the servers expect; empty: the body stays as it is."""
     keep: tuple[str, ...]
@@ -90,7 +95,7 @@ class Retries:
     """When a request is tried again, before the first byte of an answer."""
 
     attempts: int = 2
-    """Tries after the first one; 0: none."""
+    """Tries after the first one, in each pool of a chain of fallbacks; 0: none."""
     on_unreachable: bool = True
     """No server saw the request."""
     on_reset: bool = False
@@ -98,6 +103,16 @@ class Retries:
     statuses: tuple[int, ...] = ()
     per_try_timeout_s: float = 0.0
     """Until the first byte; 0: none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """When a pool that has another one behind it is full, for one Envoy."""
+
+    pool: str
+    max_requests: int | None
+    """None: no bound. Likewise `max_pending`."""
+    max_pending: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +180,16 @@ class Route:
     """None: no limit."""
     limited_by: str = ""
     """The name of the route whose limit this one shares, as an alias does; empty: its own."""
+    fallback: tuple[Target, ...] = ()
+    """Where a request goes on, in order, when the pool that it was given to fails."""
+    bounds: tuple[Bounds, ...] = ()
+    """Of those pools with another behind them that may be full."""
+
+    @property
+    def knows_first_pool(self) -> bool:
+        """Whether the pool of a split is chosen first, and then what stands behind that one."""
+        is_split = len(self.targets) > 1
+        return is_split and bool(self.fallback) and bool(self.sticky or self.bounds)
 
     @property
     def is_wildcard(self) -> bool:
@@ -223,6 +248,16 @@ class Gateway:
         """How many bytes of the front of a prompt some pool wants hashed; 0: none does."""
         pools = (*self.pools, *self.shadows)
         return max((pool.prefix_bytes for pool in pools), default=0)
+
+    @property
+    def knows_first_pools(self) -> bool:
+        """Whether some route has to know which pool of its split was chosen."""
+        return any(route.knows_first_pool for route in self.routes)
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether some route goes by which pools have room."""
+        return any(route.bounds for route in self.routes)
 
     @property
     def has_wildcards(self) -> bool:

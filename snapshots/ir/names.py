@@ -15,6 +15,11 @@ MODEL_HEADER: Final = "x-gateway-model-name"
 BASE_MODEL_HEADER: Final = "x-gateway-base-model-name"
 POOL_HEADER: Final = "x-gateway-pool"
 ENDPOINT_HEADER: Final = "x-gateway-endpoint"
+FIRST_POOL_HEADER: Final = "x-gateway-first-pool"
+"""The cluster that the split of a model chose, where fallbacks stand behind it; no server sees it.
+Likewise the next."""
+FREE_POOL_HEADER: Final = "x-gateway-free-pool"
+"""The first cluster of such a chain that has room."""
 CLIENT_HEADER: Final = "x-gateway-client"
 """The name of the client whose key a request showed; servers see it, too."""
 ROUTING_HEADER_PREFIX: Final = "x-gateway-"
@@ -68,21 +73,34 @@ HAND_OVER_FILTER: Final = "modelyard.hand_over"
 """The Lua filter that gives requests by an alias or path to the routes of their model."""
 BUFFER_FILTER: Final = "envoy.filters.http.buffer"
 ROUTER_FILTER: Final = "envoy.filters.http.router"
-REWRITE_FILTER: Final = "modelyard.rewrite_model"
-"""The upstream Lua filter; a weighted cluster addresses its per-route context by this name."""
+REWRITE_VM: Final = "modelyard.rewrite_model"
+"""The Lua state of the upstream filters that rewrite `model`."""
 REWRITE_SHADOW_FILTER: Final = "modelyard.rewrite_shadow"
 """The same of a pool that takes copies; its context is its own, whatever the route says."""
+FIRST_POOL_FILTER: Final = "modelyard.first_pool"
+"""Writes down which cluster the route chose, for a route that looks at it. Likewise the next."""
+FREE_POOL_FILTER: Final = "modelyard.free_pool"
 WILDCARD_FILTER: Final = "modelyard.wildcards"
 """The Lua filter that finds the wildcard of a name that no route has; also where in a route's
 metadata the names stand, and in a request's dynamic metadata what the client wrote."""
 REQUESTED_NAME: Final = "model"
 """The key of the latter."""
+POOL_METADATA: Final = "modelyard"
+"""Where in a cluster's metadata its pool is named."""
 UPSTREAM_CODEC_FILTER: Final = "envoy.filters.http.upstream_codec"
 
 
 def cluster_name(pool: str) -> str:
     """Return the name of the cluster, and of the load assignment, of *pool*; unique by pool."""
     return f"pool/{pool}"
+
+
+def rewrite_filter(pool: str) -> str:
+    """Return the name of the upstream Lua filter of *pool*.
+
+    Routes address its context by this name: one route may lead to several pools.
+    """
+    return f"{REWRITE_VM}/{pool}"
 
 
 def shadow_name(pool: str) -> str:

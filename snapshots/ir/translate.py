@@ -15,6 +15,9 @@ from snapshots.registry import schema
 from snapshots.registry.client_keys import NO_DIGESTS, KeyDigests
 from snapshots.registry.paths import split_prefix
 
+FAILURES = (429, 502, 503)
+"""Answers by which a server says that it will not do it."""
+
 
 def translate(registry: schema.Registry, digests: KeyDigests = NO_DIGESTS) -> ir.Intent:
     """Return what *registry* means; the order of its entries tells only a pool's first model.
@@ -23,6 +26,7 @@ def translate(registry: schema.Registry, digests: KeyDigests = NO_DIGESTS) -> ir
     no key is the right one.
     """
     pools = {name: _pool(name, pool) for name, pool in registry.pools.items()}
+    _tell_what_is_behind(registry, pools)
     translator = _Names(registry)
     clients = translate_clients(registry, digests)
     gateways = (
@@ -51,6 +55,16 @@ def _pool(name: str, pool: schema.Pool) -> ir.Pool:
     )
 
 
+def _tell_what_is_behind(registry: schema.Registry, pools: dict[str, ir.Pool]) -> None:
+    """Tell *pools* which of them have another one behind them."""
+    models = registry.models.values()
+    before_another = {pool for model in models for pool in _with_another_behind(model)}
+    last = {pool for model in models for pool in (model.fallback[-1:] or _weights(model))}
+    for name in before_another:
+        is_always = name not in last and not registry.pools[name].adapters
+        pools[name] = replace(pools[name], falls_back=True, always_falls_back=is_always)
+
+
 def _health_check(check: schema.HealthCheck) -> ir.HealthCheck:
     return ir.HealthCheck(
         path=check.path,
@@ -74,7 +88,7 @@ class _Names:
         """Return, for each pool, the first model of the file that points at it."""
         first: dict[str, str] = {}
         for name, model in self._registry.models.items():
-            for pool in _weights(model):
+            for pool in (*_weights(model), *model.fallback):
                 first.setdefault(pool, name)
         return first
 
@@ -89,7 +103,9 @@ class _Names:
             timeout_s=model.timeout.total_seconds(),
             idle_timeout_s=model.idle_timeout.total_seconds(),
             sticky=_sticky(model.sticky),
-            retries=_retries(model.retries),
+            retries=_falling_back(model.retries) if model.fallback else _retries(model.retries),
+            fallback=tuple(self._target(pool, 1) for pool in model.fallback),
+            bounds=tuple(self._bounds(model)),
             mirror=ir.Mirror(model.mirror.pool, model.mirror.percent) if model.mirror else None,
             origin=("models", name),
             restriction=self._restrictions.of(name),
@@ -98,7 +114,16 @@ class _Names:
 
     def shadow(self, pool: ir.Pool) -> ir.Pool:
         """Return *pool* as it takes copies of requests."""
-        return replace(pool, shadow=self._target(pool.name, 1))
+        return replace(
+            pool, shadow=self._target(pool.name, 1), falls_back=False, always_falls_back=False
+        )
+
+    def _bounds(self, model: schema.ServedModel) -> Iterator[ir.Bounds]:
+        """Yield the bounds of the pools of *model* that have another one behind them."""
+        for name in _with_another_behind(model):
+            pool = self._registry.pools[name]
+            if pool.max_requests or pool.max_pending:
+                yield ir.Bounds(name, pool.max_requests, pool.max_pending)
 
     def _target(self, pool: str, weight: int) -> ir.Target:
         wanted = self._registry.pools[pool]
@@ -141,6 +166,23 @@ def _retries(retries: schema.Retries) -> ir.Retries:
     )
 
 
+def _falling_back(retries: schema.Retries) -> ir.Retries:
+    """Return when a request goes on to the next pool, or to another server of its own first."""
+    asked = _retries(retries)
+    return replace(
+        asked,
+        attempts=asked.attempts if "attempts" in retries.model_fields_set else 0,
+        on_unreachable=True,
+        on_reset=True,
+        statuses=tuple(sorted({*asked.statuses, *FAILURES})),
+    )
+
+
+def _with_another_behind(model: schema.ServedModel) -> list[str]:
+    """Return the pools whose requests go on to another one when they fail."""
+    return [*_weights(model), *model.fallback[:-1]] if model.fallback else []
+
+
 def _weights(model: schema.ServedModel) -> dict[str, int]:
     return {model.pool: 1} if model.pool is not None else dict(model.split or {})
 
@@ -155,7 +197,8 @@ def _gateway(
     gateway = registry.gateways[name]
     exposed = tuple(registry.models) if gateway.models == "*" else gateway.models
     of_models = {model: names.of_model(model) for model in exposed}
-    used = {target.pool for route in of_models.values() for target in route.targets}
+    targets = (t for route in of_models.values() for t in (*route.targets, *route.fallback))
+    used = {target.pool for target in targets}
     if gateway.models == "*":
         used |= {pool for pool, declared in registry.pools.items() if declared.adapters}
     mirrored = {route.mirror.pool for route in of_models.values() if route.mirror}

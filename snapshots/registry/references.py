@@ -112,12 +112,8 @@ def _check_paths(data: Entries) -> Iterator[Refusal]:
 
 def _check_pools(data: Entries) -> Iterator[Refusal]:
     needed: dict[str, str] = {}
-    for model, entry in _mappings(data, "models"):
-        for pool, weight in _weights(entry).items():
-            if weight > 0:
-                needed.setdefault(pool, f"model {code(model)}")
-        if isinstance(mirrored := _mapping(entry.get("mirror")).get("pool"), str):
-            needed.setdefault(mirrored, f"the mirror of model {code(model)}")
+    for pool, needed_by in _needed_pools(data):
+        needed.setdefault(pool, needed_by)
     for name, entry in _mappings(data, "pools"):
         for _index, adapter in _texts(entry, "adapters"):
             needed.setdefault(name, f"adapter {code(adapter)}")
@@ -128,6 +124,18 @@ def _check_pools(data: Entries) -> Iterator[Refusal]:
                 "add the address of a server",
             )
         yield from _check_endpoints(name, entry)
+
+
+def _needed_pools(data: Entries) -> Iterator[tuple[str, str]]:
+    """Yield each pool that a model sends requests to, and what needs it."""
+    for model, entry in _mappings(data, "models"):
+        for pool, weight in _weights(entry).items():
+            if weight > 0:
+                yield pool, f"model {code(model)}"
+        for _index, pool in _texts(entry, "fallback"):
+            yield pool, f"the fallback of model {code(model)}"
+        if isinstance(mirrored := _mapping(entry.get("mirror")).get("pool"), str):
+            yield mirrored, f"the mirror of model {code(model)}"
 
 
 def _check_endpoints(name: str, pool: Entries) -> Iterator[Refusal]:
@@ -162,10 +170,24 @@ def _check_models(data: Entries, suggestions: Suggestions) -> Iterator[Refusal]:
         for pool in _mapping(model.get("split")):
             if pool not in pools:
                 yield _dangling((*place, "split", pool), pool, pools, suggestions)
+        yield from _check_fallback((*place, "fallback"), model, pools, suggestions)
         shadow = _mapping(model.get("mirror")).get("pool")
         if isinstance(shadow, str) and shadow not in pools:
             yield _dangling((*place, "mirror", "pool"), shadow, pools, suggestions)
         yield from _check_weights((*place, "split"), _mapping(model.get("split")))
+
+
+def _check_fallback(
+    path: Path, model: Entries, pools: Entries, suggestions: Suggestions
+) -> Iterator[Refusal]:
+    taken = dict.fromkeys(_weights(model), "answers this model already")
+    for index, pool in _texts(model, "fallback"):
+        if pool not in pools:
+            yield _dangling((*path, index), pool, pools, suggestions)
+        elif pool in taken:
+            hint = "a request goes to each pool once: name another one"
+            yield Refusal((*path, index), f"{code(pool)} {taken[pool]}", hint)
+        taken.setdefault(pool, "is already in this list")
 
 
 def _check_sticky(path: Path, sticky: object) -> Iterator[Refusal]:

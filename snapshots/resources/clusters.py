@@ -5,7 +5,7 @@ Source: "Cluster (proto)", "Health checking (proto)" and "HTTP upstream options 
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.core import v3 as core_v3
@@ -19,7 +19,7 @@ from envoy_data_plane.google.protobuf import Any
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.resources.balancing import build_policy
-from snapshots.resources.encode import pack
+from snapshots.resources.encode import pack, struct
 from snapshots.resources.endpoints import build_load_assignment
 from snapshots.resources.parts import ADS, cluster_of, seconds
 from snapshots.resources.rewrite import build_rewrite_filter
@@ -29,8 +29,12 @@ UNBOUNDED = 1_000_000
 """Envoy's default of 1,024 requests for a cluster is far below what streams of tokens need."""
 MAX_COPIES = 256
 """Copies of requests that a pool may have at a time: one that hangs is not to fill the memory."""
+SPARE_PLACES = 64
+"""In a pool whose routes look for room: as many of Envoy's threads may see the last free place at
+the same moment."""
 HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 OK = 200
+MAX_KEPT = 1024
 
 LB_POLICIES = {
     "least_request": cluster_v3.ClusterLbPolicy.LEAST_REQUEST,
@@ -57,11 +61,14 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
         # Else a removed server that still answers its health check keeps getting requests.
         ignore_health_on_host_removal=True,
         circuit_breakers=_circuit_breakers(pool),
-        outlier_detection=_outlier_detection(),
+        outlier_detection=_outlier_detection(pool),
         health_checks=[_health_check(pool.health_check)] if pool.health_check else [],
         typed_extension_protocol_options={
-            HTTP_PROTOCOL_OPTIONS: _http_options(pool.rewrites, pool.shadow)
+            HTTP_PROTOCOL_OPTIONS: _http_options(pool.name if pool.rewrites else "", pool.shadow)
         },
+        metadata=core_v3.Metadata(
+            filter_metadata={names.POOL_METADATA: struct({"pool": pool.name})}
+        ),
     )
     if pool.tls:
         cluster.transport_socket = upstream_socket(pool.tls)
@@ -89,28 +96,33 @@ def _set_discovery(cluster: cluster_v3.Cluster, pool: ir.Pool) -> None:
 
 
 def _circuit_breakers(pool: ir.Pool) -> cluster_v3.CircuitBreakers:
+    spare = SPARE_PLACES if pool.always_falls_back else 0
+    max_requests = pool.max_requests or (MAX_COPIES if pool.shadow else UNBOUNDED)
     thresholds = cluster_v3.CircuitBreakersThresholds(
         max_connections=UNBOUNDED,
-        max_pending_requests=pool.max_pending or UNBOUNDED,
-        max_requests=pool.max_requests or (MAX_COPIES if pool.shadow else UNBOUNDED),
+        max_pending_requests=(pool.max_pending or UNBOUNDED) + spare,
+        max_requests=max_requests + spare,
         max_retries=UNBOUNDED,
         retry_budget=cluster_v3.CircuitBreakersThresholdsRetryBudget(
-            budget_percent=type_v3.Percent(value=20), min_retry_concurrency=10
+            budget_percent=type_v3.Percent(value=20),
+            # To go on to another pool is no storm on this one.
+            min_retry_concurrency=UNBOUNDED if pool.falls_back else 10,
         ),
     )
     return cluster_v3.CircuitBreakers(thresholds=[thresholds])
 
 
-def _outlier_detection() -> cluster_v3.OutlierDetection:
+def _outlier_detection(pool: ir.Pool) -> cluster_v3.OutlierDetection:
     """Take a server out that cannot be reached; what it answers is its own business.
 
     Never the last one: Envoy counts a time-out before the first byte too, so the short `timeout`
-    of one model would take the pool from the others.
+    of one model would take the pool from the others. Nor any of a pool that falls back: that would
+    take out the endpoint that refuses, too (see `endpoints`), and other pools answer meanwhile.
     """
     return cluster_v3.OutlierDetection(
         split_external_local_origin_errors=True,
         consecutive_local_origin_failure=3,
-        enforcing_consecutive_local_origin_failure=100,
+        enforcing_consecutive_local_origin_failure=0 if pool.falls_back else 100,
         enforcing_consecutive_5xx=0,
         enforcing_consecutive_gateway_failure=0,
         enforcing_success_rate=0,
@@ -140,8 +152,9 @@ def _expected(status: int) -> list[type_v3.Int64Range]:
     return [] if status == OK else [type_v3.Int64Range(start=status, end=status + 1)]
 
 
-@cache
-def _http_options(rewrites: bool, shadow: ir.Target | None) -> Any:
+@lru_cache(maxsize=MAX_KEPT)
+def _http_options(rewriting: str, shadow: ir.Target | None) -> Any:
+    """Return the options of a pool that is *rewriting*, if it has a name, what requests ask for."""
     codec = hcm_v3.HttpFilter(
         name=names.UPSTREAM_CODEC_FILTER, typed_config=pack(upstream_codec_v3.UpstreamCodec())
     )
@@ -149,6 +162,6 @@ def _http_options(rewrites: bool, shadow: ir.Target | None) -> Any:
         explicit_http_config=upstreams_v3.HttpProtocolOptionsExplicitHttpConfig(
             http_protocol_options=core_v3.Http1ProtocolOptions()
         ),
-        http_filters=[build_rewrite_filter(shadow), codec] if rewrites else [],
+        http_filters=[build_rewrite_filter(rewriting, shadow), codec] if rewriting else [],
     )
     return pack(options)

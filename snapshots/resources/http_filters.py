@@ -9,6 +9,7 @@
 | extract_model | next: names the model where the companion did not, or is not used |
 | wildcards | behind the extraction: finds the wildcard of a name that has no route |
 | hand_over, model_limit | once the model is known, where models have limits |
+| first_pool, free_pool | behind all that names the model: the route is known now (see `fallback`) |
 | buffer | only on path routes, where nothing before it has bounded the body |
 | router | last, as Envoy demands |
 
@@ -28,6 +29,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
+from snapshots.resources.chosen_pool import build_chosen_pool_filters
 from snapshots.resources.client_parts import build_key_filter
 from snapshots.resources.companion import build_companion_filters
 from snapshots.resources.encode import pack
@@ -62,6 +64,7 @@ def build_http_filters(gateway: ir.Gateway) -> list[hcm_v3.HttpFilter]:
     if gateway.limits_models:
         filters.append(_filter(names.HAND_OVER_FILTER, pack(build_hand_over_filter())))
         filters.append(_filter(names.MODEL_LIMIT_FILTER, pack(build_model_limit_filter())))
+    filters.extend(_filter(*part) for part in build_chosen_pool_filters(gateway))
     filters.append(_buffer_where_a_route_asks(extraction))
     filters.append(_filter(names.ROUTER_FILTER, pack(router_v3.Router())))
     return filters

@@ -20,11 +20,12 @@ from snapshots.ir import names
 from snapshots.ir.refusals import REFUSALS, error_object
 from snapshots.resources.client_parts import clients_are, key_check, refusal_routes
 from snapshots.resources.encode import pack
+from snapshots.resources.fallback import build_routes
 from snapshots.resources.http_filters import build_buffer
 from snapshots.resources.model_list import build_model_list, model_lists
 from snapshots.resources.parts import literal, set_header
 from snapshots.resources.rate_limits import client_limits, hand_over_path
-from snapshots.resources.route_parts import base_model_header, build_action, build_virtual_host
+from snapshots.resources.route_parts import base_model_header, build_virtual_host
 from snapshots.resources.wildcards import build_known_names
 
 ENVOY_DIRECT_RESPONSE_LIMIT = 4096
@@ -63,31 +64,35 @@ def _path_routes(path_route: ir.PathRoute, gateway: ir.Gateway) -> list[route_v3
     refusals = refusal_routes(path_route.route, prefix)
     for refusal in refusals:
         refusal.typed_per_filter_config = _without_extraction()
-    return [*refusals, _path_route(path_route, gateway)]
+    to_pools = build_routes(
+        path_route.route,
+        route_v3.RouteMatch(path_separated_prefix=path_route.prefix),
+        response_headers=gateway.response_headers,
+    )
+    for route in to_pools:
+        _select_by_path(route, path_route, gateway.extraction)
+    return [*refusals, *to_pools]
 
 
-def _path_route(path_route: ir.PathRoute, gateway: ir.Gateway) -> route_v3.Route:
-    """Return the route that *path_route* selects; the body is not looked at."""
-    action = build_action(path_route.route, gateway.response_headers)
-    action.regex_rewrite = matcher_v3.RegexMatchAndSubstitute(
-        pattern=matcher_v3.RegexMatcher(regex=f"^{re.escape(path_route.prefix)}/*"),
-        substitution=f"{path_route.replacement}/",
-    )
-    return route_v3.Route(
-        match=route_v3.RouteMatch(path_separated_prefix=path_route.prefix),
-        route=action,
-        request_headers_to_add=[
-            set_header(names.MODEL_HEADER, literal(path_route.route.name)),
-            base_model_header(path_route.route),
-        ],
-        typed_per_filter_config={
-            **_without_extraction(),
-            **hand_over_path(path_route),
-            names.BUFFER_FILTER: pack(
-                buffer_v3.BufferPerRoute(buffer=build_buffer(gateway.extraction))
-            ),
-        },
-    )
+def _select_by_path(
+    route: route_v3.Route, path_route: ir.PathRoute, extraction: ir.Extraction
+) -> None:
+    """Make *route* that of requests whose body is not looked at."""
+    if route.route:
+        route.route.regex_rewrite = matcher_v3.RegexMatchAndSubstitute(
+            pattern=matcher_v3.RegexMatcher(regex=f"^{re.escape(path_route.prefix)}/*"),
+            substitution=f"{path_route.replacement}/",
+        )
+    route.request_headers_to_add = [
+        set_header(names.MODEL_HEADER, literal(path_route.route.name)),
+        base_model_header(path_route.route),
+    ]
+    buffer = buffer_v3.BufferPerRoute(buffer=build_buffer(extraction))
+    route.typed_per_filter_config |= {
+        **_without_extraction(),
+        **hand_over_path(path_route),
+        names.BUFFER_FILTER: pack(buffer),
+    }
 
 
 def _model_list_route(model_list: str, headers: list[route_v3.HeaderMatcher]) -> route_v3.Route:

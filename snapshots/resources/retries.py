@@ -20,13 +20,14 @@ UNREACHABLE = "connect-failure,refused-stream,reset-before-request"
 
 
 @cache
-def build_retry_policy(retries: ir.Retries) -> route_v3.RetryPolicy | None:
-    """Return the policy for *retries*, None if there are to be none.
+def build_retry_policy(retries: ir.Retries, pools: int = 1) -> route_v3.RetryPolicy | None:
+    """Return the policy for *retries* in each of *pools*, None if there are to be none.
 
     Envoy never retries once an answer has begun. How many retries a pool may have at a time is the
     budget of its cluster's circuit breakers.
     """
-    if not retries.attempts:
+    tries = (1 + retries.attempts) * pools
+    if tries == 1:
         return None
     other_host = route_v3.RetryPolicyRetryHostPredicate(
         name="envoy.retry_host_predicates.previous_hosts",
@@ -35,7 +36,7 @@ def build_retry_policy(retries: ir.Retries) -> route_v3.RetryPolicy | None:
     return route_v3.RetryPolicy(
         retry_on=",".join(_conditions(retries)),
         retriable_status_codes=list(retries.statuses),
-        num_retries=retries.attempts,
+        num_retries=tries - 1,
         per_try_timeout=seconds(retries.per_try_timeout_s) if retries.per_try_timeout_s else None,
         retry_host_predicate=[other_host],
         host_selection_retry_max_attempts=3,

@@ -20,8 +20,8 @@ from snapshots.resources.typed_struct import TypedStruct
 LUA_TYPE = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
 
 
-def build_rewrite_filter(shadow: ir.Target | None) -> hcm_v3.HttpFilter:
-    """Return the Lua filter of a pool that renames models; the route tells it the name.
+def build_rewrite_filter(pool: str, shadow: ir.Target | None) -> hcm_v3.HttpFilter:
+    """Return the Lua filter of *pool*, which renames models; the route tells it the name.
 
     Copies of requests come with the route of their originals. So the filter of a pool that takes
     them, *shadow*, has a name of its own, which no route knows, and its context with it.
@@ -29,12 +29,12 @@ def build_rewrite_filter(shadow: ir.Target | None) -> hcm_v3.HttpFilter:
     lua: dict[str, Plain] = {
         "default_source_code": {"inline_string": rewrite_script()},
         # All clusters share one Lua state; our types do not know the field yet.
-        "shared_vm_id": names.REWRITE_FILTER,
+        "shared_vm_id": names.REWRITE_VM,
     }
     if shadow:
         lua["filter_context"] = {**_context(shadow)}
     return hcm_v3.HttpFilter(
-        name=names.REWRITE_SHADOW_FILTER if shadow else names.REWRITE_FILTER,
+        name=names.REWRITE_SHADOW_FILTER if shadow else names.rewrite_filter(pool),
         typed_config=pack(TypedStruct(type_url=LUA_TYPE, value=struct(lua))),
     )
 
@@ -47,7 +47,9 @@ def rewrite_per_route(target: ir.Target, *, mixed: bool) -> dict[str, Any]:
     if not target.rewrite_to:
         return {}
     context = _context(target) | ({"mixed": "true"} if mixed else {})
-    return {names.REWRITE_FILTER: pack(lua_v3.LuaPerRoute(filter_context=struct(context)))}
+    return {
+        names.rewrite_filter(target.pool): pack(lua_v3.LuaPerRoute(filter_context=struct(context)))
+    }
 
 
 def _context(target: ir.Target) -> dict[str, str]:

@@ -36,8 +36,8 @@ def build_virtual_host(
 
 
 def build_action(route: ir.Route, response_headers: bool) -> route_v3.RouteAction:
-    """Return how a request gets to the pools of *route*."""
-    mixed = not all(target.rewrite_to for target in route.targets)
+    """Return how a request gets to the pools of *route*; what stands behind them is not seen."""
+    mixed = is_mixed(route)
     clusters = [_share(target, response_headers, mixed) for target in route.targets]
     split = route_v3.WeightedCluster(clusters=clusters)
     if route.sticky:
@@ -45,14 +45,25 @@ def build_action(route: ir.Route, response_headers: bool) -> route_v3.RouteActio
         weights = shares_of_hash([target.weight for target in route.targets])
         for cluster, weight in zip(clusters, weights, strict=True):
             cluster.weight = weight
+    action = build_action_without_pools(route)
+    action.weighted_clusters = split
+    action.retry_policy = build_retry_policy(route.retries)
+    return action
+
+
+def build_action_without_pools(route: ir.Route) -> route_v3.RouteAction:
+    """Return what holds for all requests of *route*, whichever pool they get."""
     return route_v3.RouteAction(
-        weighted_clusters=split,
         hash_policy=build_hash_policies(route.sticky) if route.sticky else [],
         timeout=seconds(route.timeout_s),
         idle_timeout=seconds(route.idle_timeout_s),
-        retry_policy=build_retry_policy(route.retries),
         request_mirror_policies=[_copies(route.mirror)] if route.mirror else [],
     )
+
+
+def is_mixed(route: ir.Route) -> bool:
+    """Tell whether some pools of *route* rename what others take as it came."""
+    return not all(target.rewrite_to for target in (*route.targets, *route.fallback))
 
 
 def _copies(mirror: ir.Mirror) -> route_v3.RouteActionRequestMirrorPolicy:

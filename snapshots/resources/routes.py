@@ -12,13 +12,14 @@ from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.resources.client_parts import refusal_routes
 from snapshots.resources.encode import pack
+from snapshots.resources.fallback import build_routes
 from snapshots.resources.rate_limits import (
     hand_over_alias,
     model_limit,
     takes_over,
     without_limit,
 )
-from snapshots.resources.route_parts import base_model_header, build_action, build_virtual_host
+from snapshots.resources.route_parts import base_model_header, build_virtual_host
 from snapshots.resources.wildcards import requested_name, without_wildcards
 
 
@@ -43,18 +44,18 @@ def build_model_routes(
 
     *has_wildcards* tells whether the listener looks for wildcards.
     """
-    everything = route_v3.Route(
-        match=route_v3.RouteMatch(prefix="/"),
-        route=build_action(route, response_headers),
-        metadata=takes_over(route),
-        typed_per_filter_config=hand_over_alias(route),
+    to_pools = build_routes(
+        route, route_v3.RouteMatch(prefix="/"), response_headers=response_headers
     )
+    for to_pool in to_pools:
+        to_pool.metadata = takes_over(route)
+        to_pool.typed_per_filter_config |= hand_over_alias(route)
     refusals = refusal_routes(route, route_v3.RouteMatch(prefix="/"))
     for refusal in refusals:
         refusal.typed_per_filter_config = without_limit(route)
     virtual_host = build_virtual_host(
         extraction,
-        [*refusals, everything],
+        [*refusals, *to_pools],
         response_headers=response_headers,
     )
     virtual_host.request_headers_to_add = [base_model_header(route)]

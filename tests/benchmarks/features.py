@@ -50,6 +50,7 @@ KEY = "a-key-that-is-long-enough"
 FEATURES = (
     Feature("sticky", model="sticky: {header: x-user-id}", headers={"x-user-id": "user-17"}),
     Feature("retries", model="retries: {attempts: 3, on: [reset, 503], per_try_timeout: 30s}"),
+    Feature("fallback", model="fallback: [elsewhere]"),
     Feature("limits of a pool", pool="max_requests: 1000, max_pending: 1000, connect_timeout: 1s"),
     Feature(
         "prompt prefix",
@@ -120,6 +121,7 @@ def _registry(upstreams: Upstreams, mode: str, features: Sequence[Feature]) -> s
         model = ", ".join(filter(None, (f"pool: pool-{number}", one.model)))
         pools.append(f"  pool-{number}: {{{pool}}}")
         models.append(f"  model-{number}: {{{model}}}")
+    pools.append(f"  elsewhere: {{endpoints: [{upstreams.b}]}}")
     text = registry({"pools": pools, "models": models}, listen=upstreams.gateway, mode=mode)
     return text + "".join(one.file for one in features)
 

@@ -68,16 +68,17 @@ def test_sticky_keeps_users_and_moves_only_those_that_must():
     assert percent(printed, "users that the edit moved away from it") == [0]
 
 
-def test_keys_open_what_their_clients_may_use():
-    rows = {line[:14].strip(): line[14:].split() for line in run("keys").splitlines()}
+def test_fallback_answers_every_request_whatever_fails():
+    rows = {line[:34].strip(): line[34:].split() for line in run("fallback").splitlines()}
 
-    assert rows["operations"][:4] == ["200"] * 4
-    assert rows["team-a"][:4] == ["200", "200", "200", "403"]
-    assert rows["team-b"][:4] == ["403", "403", "403", "200"]
-    assert rows["nobody"] == ["401"] * 4
-    assert rows["team-a"][4:] == ["food-review,", "small,", "tiny"]
-    assert rows["team-b"][4:] == ["large"]
-    assert (rows["the new key"], rows["the old key"]) == (["200"], ["401"])
+    assert rows["all is well"] == ["20", "0", "0", "0", "org/large-70b"]
+    assert rows["all at once: large takes 4"] == [
+        "4", "16", "0", "0", "org/large-70b,", "org/small-8b"
+    ]  # fmt: skip
+    assert rows["large answers 429"] == ["0", "20", "0", "0", "org/small-8b"]
+    assert rows["small answers 503, too"] == ["0", "0", "20", "0", "assistant"]
+    assert rows["large is not healthy"] == ["0", "20", "0", "0", "org/small-8b"]
+    assert rows["all is well again"] == rows["all is well"]
 
 
 def test_prefix_affinity_finds_far_more_prompts_cached_than_least_request():

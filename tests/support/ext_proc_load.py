@@ -88,8 +88,12 @@ class _Connection:
 
     def __init__(self, address: str, groups: list[_Group], at_once: int) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
-        self.socket.connect(address)
-        self.socket.sendall(_START + _WIDE)
+        try:
+            self.socket.connect(address)
+            self.socket.sendall(_START + _WIDE)
+        except OSError:
+            self.socket.close()
+            raise
         self._groups = groups[::-1]
         self._at_once = at_once
         self._rest = b""

@@ -185,6 +185,7 @@ def _is_needed(pool: str, entry: Data, models: Data) -> bool:
         model.get("pool") == pool
         or model.get("split", {}).get(pool, 0) > 0
         or model.get("mirror", {}).get("pool") == pool
+        or pool in model.get("fallback", ())
         for model in models.values()
     )
     return used or bool(entry.get("adapters"))
@@ -199,8 +200,24 @@ def _models(pools: list[str]) -> st.SearchStrategy[Data]:
     target = one | split.map(lambda weights: {"split": weights})
     shadow = st.sampled_from(pools).map(lambda pool: {"pool": pool})
     mirror = st.tuples(shadow, _mappings(percent=st.integers(1, 100))).map(lambda p: p[0] | p[1])
-    routing = _mappings(sticky=STICKY, retries=RETRIES, mirror=mirror, rate_limit=RATE_LIMITS)
-    return st.builds(lambda *parts: parts[0] | parts[1] | parts[2], target, times, routing)
+    fallback = st.lists(st.sampled_from(pools), max_size=3, unique=True)
+    routing = _mappings(
+        sticky=STICKY,
+        retries=RETRIES,
+        mirror=mirror,
+        fallback=fallback,
+        rate_limit=RATE_LIMITS,
+    )
+    drawn = st.builds(lambda *parts: parts[0] | parts[1] | parts[2], target, times, routing)
+    return drawn.map(_with_other_fallbacks)
+
+
+def _with_other_fallbacks(model: Data) -> Data:
+    """Leave out of *model*'s fallbacks what answers it already."""
+    if "fallback" in model:
+        pools = {model.get("pool"), *model.get("split", ())}
+        model["fallback"] = [pool for pool in model["fallback"] if pool not in pools]
+    return model
 
 
 def _pools(addresses: st.SearchStrategy[str]) -> st.SearchStrategy[Data]:

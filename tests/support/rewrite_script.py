@@ -47,5 +47,5 @@ def context_for(
     read = RouteConfiguration.FromString(bytes(generated))
     share = read.virtual_hosts[0].routes[0].route.weighted_clusters.clusters[0]
     per_route = LuaPerRoute()
-    share.typed_per_filter_config[names.REWRITE_FILTER].Unpack(per_route)
+    share.typed_per_filter_config[names.rewrite_filter("p")].Unpack(per_route)
     return dict(per_route.filter_context.items())

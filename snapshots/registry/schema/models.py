@@ -15,6 +15,8 @@ from snapshots.registry.schema.routing import DEFAULT_RETRIES, Mirror, Retries, 
 MAX_SPLIT_WEIGHT: Final = 2**32 - 1
 """Of one pool and of all pools of a split: Envoy adds them up in 32 bits."""
 
+MAX_FALLBACKS: Final = 8
+
 SplitWeight = Annotated[WholeNumber, Field(ge=0, le=MAX_SPLIT_WEIGHT)]
 
 
@@ -74,8 +76,20 @@ class ServedModel(RegistryPart):
     )
     retries: Retries = Field(
         default=DEFAULT_RETRIES,
-        description="When and how often a request is tried again at another server.",
+        description=(
+            "When and how often a request is tried again at another server. With `fallback`, "
+            "`attempts` is 0 unless given, and counts for each pool."
+        ),
         examples=[{"attempts": 2, "on": ["unreachable", 503], "per_try_timeout": "30s"}],
+    )
+    fallback: tuple[Name, ...] = Field(
+        default=(),
+        max_length=MAX_FALLBACKS,
+        description=(
+            "Pools that a request goes on to, in this order, when its pool is down, is full, or "
+            "answers 429, 502 or 503; each gets one try, or more if `retries` has `attempts`."
+        ),
+        examples=[["llama-3b", "elsewhere"]],
     )
     mirror: Mirror | None = Field(
         default=None,

@@ -20,6 +20,8 @@ models:
     sticky: {header: X-User-Id}
     retries: {attempts: 1, on: [reset, 503, 429], per_try_timeout: 30s}
   once: {pool: a, retries: {attempts: 0}, mirror: {pool: b, percent: 5}}
+  safe: {pool: a, fallback: [b], retries: {on: [500]}}
+  safer: {pool: b, fallback: [a], retries: {attempts: 1}}
   auto: {split: {a: 70, b: 30, idle: 0}, paths: [/v1/small/auto], timeout: 0s}
 """
 [GATEWAY] = translate(registry(REGISTRY)).gateways
@@ -62,6 +64,15 @@ def test_what_else_holds_is_told_in_words():
     assert explained("once").rules == (
         "5 % of the requests are copied to pool b; nobody waits for the answers to the copies",
         "it is never tried again",
+    )
+
+
+def test_where_a_request_goes_on_is_told():
+    assert explained("safe").rules == (
+        "if its pool is down, full, or answers 429, 500, 502, 503, it goes on to b",
+    )
+    assert explained("safer").rules == (
+        "if its pool is down, full, or answers 429, 502, 503, it goes on to a; each gets 2 tries",
     )
 
 

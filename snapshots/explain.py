@@ -42,6 +42,8 @@ class Explanation:
     upstream_path: str
     shares: tuple[Share, ...]
     timeout_s: float
+    fallback: tuple[Share, ...] = ()
+    """The pools that it goes on to, in order; they have no share."""
     rules: tuple[str, ...] = ()
     """What else holds for the request on its way, each in words."""
 
@@ -140,8 +142,12 @@ def _by_path(gateway: ir.Gateway, path_route: ir.PathRoute, request: Request) ->
 
 def _keeping(route: ir.Route, model: str | None) -> ir.Route:
     """Return *route* as it is for a body that names *model*: adapters of a pool are kept."""
-    targets = (replace(t, rewrite_to="") if model in t.keep else t for t in route.targets)
-    return replace(route, targets=tuple(targets))
+
+    def kept(target: ir.Target) -> ir.Target:
+        return replace(target, rewrite_to="") if model in target.keep else target
+
+    targets, fallback = (tuple(map(kept, some)) for some in (route.targets, route.fallback))
+    return replace(route, targets=targets, fallback=fallback)
 
 
 def _routed(
@@ -150,6 +156,8 @@ def _routed(
     total = sum(target.weight for target in route.targets)
     pools = {pool.name: pool for pool in gateway.pools}
     shares = tuple(_share(target, total, pools[target.pool]) for target in route.targets)
+    behind = (replace(target, weight=0) for target in route.fallback)
+    fallback = tuple(_share(target, total, pools[target.pool]) for target in behind)
     return Explanation(
         gateway=gateway.name,
         scope=scope,
@@ -159,7 +167,8 @@ def _routed(
         upstream_path=upstream_path,
         shares=shares,
         timeout_s=route.timeout_s,
-        rules=(*_rules(route), *_tls_of(shares, pools)),
+        fallback=fallback,
+        rules=(*_rules(route), *_tls_of((*shares, *fallback), pools)),
     )
 
 

@@ -167,6 +167,5 @@ def outcomes(expected: Explanation, request: Request) -> list[tuple[str, str, st
     """Return pool, path and model for each pool that may answer."""
     return [
         (share.pool, expected.upstream_path, share.rewrite_to or request.model)
-        for share in expected.shares
-        if share.percent
+        for share in (*(s for s in expected.shares if s.percent), *expected.fallback)
     ]

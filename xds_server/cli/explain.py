@@ -86,12 +86,14 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     for index, rule in enumerate(explanation.rules):
         yield f"{'rules' if index == 0 else '':9} {rule}"
     for share in explanation.shares:
-        yield from _share_lines(share)
+        yield from _pool_lines("pool", f"{share.pool}: {share.percent:.4g} %", share)
+    for share in explanation.fallback:
+        yield from _pool_lines("then", share.pool, share)
 
 
-def _share_lines(share: Share) -> Iterator[str]:
+def _pool_lines(title: str, pool: str, share: Share) -> Iterator[str]:
     rewritten = f", model rewritten to {share.rewrite_to!r}" if share.rewrite_to else ""
     chosen = f", server chosen by {share.chosen_by}" if share.chosen_by else ""
-    yield f"pool      {share.pool}: {share.percent:.4g} %{rewritten}{chosen}"
+    yield f"{title:9} {pool}{rewritten}{chosen}"
     for endpoint in share.endpoints:
         yield f"            {endpoint}"

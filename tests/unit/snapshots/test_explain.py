@@ -71,6 +71,7 @@ def test_where_a_request_goes_on_is_told():
     assert explained("safe").rules == (
         "if its pool is down, full, or answers 429, 500, 502, 503, it goes on to b",
     )
+    assert explained("safe").fallback == (Share("b", 0.0, "", ("b.example.com:2",)),)
     assert explained("safer").rules == (
         "if its pool is down, full, or answers 429, 502, 503, it goes on to a; each gets 2 tries",
     )

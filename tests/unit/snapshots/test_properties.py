@@ -49,7 +49,8 @@ def exposed(data: Data) -> Iterator[tuple[str, set[str]]]:
 
 
 def pools_of(model: Data) -> list[str]:
-    return [model["pool"]] if "pool" in model else list(model["split"])
+    chosen = [model["pool"]] if "pool" in model else list(model["split"])
+    return [*chosen, *model.get("fallback", ())]
 
 
 def listed(node: NodeSnapshot) -> list[str]:
@@ -98,9 +99,12 @@ def test_the_order_of_entries_changes_no_version(data, random):
 
 
 def shuffled(value: Any, random: Any) -> Any:
-    """Return *value* with every mapping and every list inside it in another order."""
+    """Return *value* with every mapping and list inside it in another order, but for fallbacks."""
     if isinstance(value, dict):
-        entries = [(key, shuffled(inner, random)) for key, inner in value.items()]
+        entries = [
+            (key, inner if key == "fallback" else shuffled(inner, random))
+            for key, inner in value.items()
+        ]
         random.shuffle(entries)
         return dict(entries)
     if isinstance(value, list):

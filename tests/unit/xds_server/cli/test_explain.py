@@ -152,6 +152,7 @@ def test_json_holds_the_same(explain):
             }
         ],
         "timeout_s": 300.0,
+        "fallback": [],
         "rules": ["it is tried again up to 2 times if no server saw it"],
         "notes": ["a has no part in routing"],
     }

@@ -112,6 +112,7 @@ class SnapshotBuilder:
             gateway.limits_models,
             gateway.access_log,
             gateway.tls,
+            gateway.edge,
         )
         return self._intern((LISTENER, part), _listener, gateway)
 

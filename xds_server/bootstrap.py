@@ -16,10 +16,10 @@ from typing_extensions import override
 
 from snapshots.ir import names
 from xds_server.address import Address
+from xds_server.overload import MAX_CONNECTIONS, MAX_HEAP_BYTES, overload_manager, runtime
 
 Variant = Literal["delta", "sotw"]
 HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-MAX_DOWNSTREAM_CONNECTIONS = 50_000
 _RESOLVED = {"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}
 """IPv6 would come first otherwise, and `localhost` has it where nobody listens on it."""
 
@@ -85,20 +85,28 @@ class Bootstrap:
     xds: Address
     ext_proc: tuple[Companion, ...]
     """At least one; Envoy goes to whichever of them is healthy and has least to do."""
-    admin: Address
+    admin: Address | UnixPath
     variant: Variant
+    max_heap_bytes: int = MAX_HEAP_BYTES
+    max_connections: int = MAX_CONNECTIONS
+    """Of all clients together; what comes beyond is closed at once."""
 
 
 def render_bootstrap(bootstrap: Bootstrap) -> str:
     """Return *bootstrap* as the YAML that `envoy -c` reads."""
     document = {
         "node": {"id": _Quoted(bootstrap.node_id), "cluster": _Quoted(bootstrap.node_cluster)},
-        "admin": {"address": _socket_address(bootstrap.admin)},
+        "admin": {
+            "address": _address(bootstrap.admin),
+            # However many clients there are, the operator gets in.
+            "ignore_global_conn_limit": True,
+        },
         "dynamic_resources": _dynamic_resources(bootstrap.variant),
         "static_resources": {
             "clusters": [_xds_cluster(bootstrap), _ext_proc_cluster(bootstrap.ext_proc)]
         },
-        "overload_manager": _overload_manager(),
+        "overload_manager": overload_manager(bootstrap.max_heap_bytes, bootstrap.max_connections),
+        "layered_runtime": runtime(),
     }
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False)
 
@@ -182,7 +190,7 @@ def _ext_proc_cluster(companions: tuple[Companion, ...]) -> dict[str, Any]:
         },
         "load_balancing_policy": {"policies": [{"typed_extension_config": _LEAST_BUSY}]},
         "typed_extension_protocol_options": _http2({}),
-        "load_assignment": _endpoints(names.EXT_PROC_CLUSTER, map(_companion_address, companions)),
+        "load_assignment": _endpoints(names.EXT_PROC_CLUSTER, map(_address, companions)),
     }
 
 
@@ -197,10 +205,10 @@ def is_name(companion: Companion) -> bool:
     return False
 
 
-def _companion_address(companion: Companion) -> dict[str, Any]:
-    if isinstance(companion, UnixPath):
-        return {"pipe": {"path": _Quoted(companion.path)}}
-    return _socket_address(companion)
+def _address(where: Address | UnixPath) -> dict[str, Any]:
+    if isinstance(where, UnixPath):
+        return {"pipe": {"path": _Quoted(where.path)}}
+    return _socket_address(where)
 
 
 def _http2(options: dict[str, Any]) -> dict[str, Any]:
@@ -219,18 +227,3 @@ def _endpoints(cluster: str, addresses: Iterable[dict[str, Any]]) -> dict[str, A
 
 def _socket_address(address: Address) -> dict[str, Any]:
     return {"socket_address": {"address": _Quoted(address.host), "port_value": address.port}}
-
-
-def _overload_manager() -> dict[str, Any]:
-    monitor = "envoy.extensions.resource_monitors.downstream_connections.v3"
-    return {
-        "resource_monitors": [
-            {
-                "name": "envoy.resource_monitors.global_downstream_max_connections",
-                "typed_config": {
-                    "@type": f"type.googleapis.com/{monitor}.DownstreamConnectionsConfig",
-                    "max_active_downstream_connections": MAX_DOWNSTREAM_CONNECTIONS,
-                },
-            }
-        ]
-    }

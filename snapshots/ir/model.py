@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from snapshots.ir import names
+from snapshots.ir.edge import USUAL_EDGE, Edge
 from snapshots.ir.secrets import ListenerTls, UpstreamTls
 
 LoadBalancing = Literal["least_request", "round_robin", "random", "maglev", "ring_hash"]
@@ -242,6 +243,7 @@ class Gateway:
     """Sorted by name; none: anybody may use the gateway."""
     access_log: str = ""
     """`stdout` or the path of a file; empty: nothing is logged."""
+    edge: Edge = USUAL_EDGE
 
     @property
     def prefix_bytes(self) -> int:

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from snapshots.ir import model as ir
 from snapshots.ir.clients import Restrictions, translate_clients, translate_rate_limit
+from snapshots.ir.edge import Edge
 from snapshots.ir.translate_secrets import listener_tls, upstream_tls
 from snapshots.registry import schema
 from snapshots.registry.client_keys import NO_DIGESTS, KeyDigests
@@ -225,6 +226,21 @@ def _gateway(
         clients=clients,
         access_log=gateway.access_log or "",
         tls=listener_tls(name, gateway.tls) if gateway.tls else None,
+        edge=_edge(gateway),
+    )
+
+
+def _edge(gateway: schema.Gateway) -> Edge:
+    limits = gateway.limits
+    return Edge(
+        trusted_hops=gateway.trusted_hops,
+        max_headers=limits.max_headers,
+        max_headers_bytes=limits.max_header_size,
+        drops_underscores=limits.headers_with_underscores == "drop",
+        request_headers_timeout_s=limits.request_headers_timeout.total_seconds(),
+        request_timeout_s=limits.request_timeout.total_seconds(),
+        connection_idle_timeout_s=limits.connection_idle_timeout.total_seconds(),
+        max_concurrent_streams=limits.max_concurrent_streams,
     )
 
 

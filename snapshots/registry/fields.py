@@ -139,7 +139,8 @@ RequestPath = Annotated[
 
 FIELD_NAME: Final = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"
 """A token of RFC 9110, of which names of headers and cookies consist."""
-OURS: Final = "x-gateway-"
+REMOVED: Final = ("x-gateway-", "x-envoy-")
+"""How headers begin that no client may send."""
 MAX_TOKEN_CHARACTERS: Final = 256
 
 
@@ -153,9 +154,14 @@ def _check_token(name: str) -> str:
 
 def _check_request_header(name: str) -> str:
     name = _check_token(name).lower()
-    if name.startswith(OURS):
+    if name.startswith(REMOVED):
         raise ValueRefusedError(
             f"{code(name)} is removed from what clients send", "choose a header of the clients"
+        )
+    if "_" in name:
+        raise ValueRefusedError(
+            f"requests with {code(name)} are refused, as servers read `_` and `-` alike",
+            f"have clients send {code(name.replace('_', '-'))}",
         )
     return name
 

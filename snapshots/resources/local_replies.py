@@ -23,6 +23,10 @@ from snapshots.resources.parts import set_header
 INVALID_REQUEST = "invalid_request_error"
 SERVER_ERROR = "server_error"
 RETRY_AFTER_S = 5
+MALFORMED_REQUEST = (
+    "The request is not HTTP as this gateway takes it: well-formed, of version 1.1 or 2, and with "
+    "no `_` in names of headers."
+)
 EXTRACTION_UNAVAILABLE = "The gateway cannot read the model name at the moment. Try again later."
 
 
@@ -40,6 +44,10 @@ class LocalReply:
     """The status that Envoy would give; 0: any."""
     without_model: bool = False
     """Whether only requests count whose model was never found."""
+    unread: bool = False
+    """Whether only errors count of requests that were refused before anything was made of them."""
+    upgrading: bool = False
+    """Whether only requests count that ask for another protocol, or for a tunnel."""
     param: str | None = None
     retry_after: bool = False
 
@@ -51,6 +59,36 @@ LOCAL_REPLIES = (
         message="The request took too long to arrive.",
         kind=INVALID_REQUEST,
         original_status=408,
+    ),
+    LocalReply(
+        status=431,
+        code="headers_too_large",
+        message="The request has too many headers, or its headers or its URL are too long.",
+        kind=INVALID_REQUEST,
+        original_status=431,
+    ),
+    LocalReply(
+        status=503,
+        code="gateway_overloaded",
+        message="The gateway is short of memory. Try again later.",
+        kind=SERVER_ERROR,
+        flags=("OM",),
+        retry_after=True,
+    ),
+    LocalReply(
+        status=400,
+        code="malformed_request",
+        message=MALFORMED_REQUEST,
+        kind=INVALID_REQUEST,
+        unread=True,
+    ),
+    LocalReply(
+        status=403,
+        code="upgrade_not_supported",
+        message="This gateway passes neither WebSockets nor tunnels.",
+        kind=INVALID_REQUEST,
+        original_status=403,
+        upgrading=True,
     ),
     LocalReply(  # the cluster without servers: no extraction has said anything
         status=503,
@@ -154,22 +192,45 @@ def _condition(reply: LocalReply) -> accesslog_v3.AccessLogFilter:
         conditions.append(_status_is(reply.original_status))
     if reply.without_model:
         conditions.append(_model_is_unknown())
+    if reply.unread:
+        conditions += [_is_unread(), _status_is(400, accesslog_v3.ComparisonFilterOp.GE)]
+    if reply.upgrading:
+        conditions.append(_asks_for_more())
     if len(conditions) == 1:
         return conditions[0]
     return accesslog_v3.AccessLogFilter(and_filter=accesslog_v3.AndFilter(filters=conditions))
 
 
-def _status_is(status: int) -> accesslog_v3.AccessLogFilter:
+def _status_is(
+    status: int, op: accesslog_v3.ComparisonFilterOp = accesslog_v3.ComparisonFilterOp.EQ
+) -> accesslog_v3.AccessLogFilter:
     # The runtime key is required; nothing sets it.
     value = core_v3.RuntimeUInt32(default_value=status, runtime_key=f"modelyard.status_{status}")
-    comparison = accesslog_v3.ComparisonFilter(op=accesslog_v3.ComparisonFilterOp.EQ, value=value)
+    comparison = accesslog_v3.ComparisonFilter(op=op, value=value)
     return accesslog_v3.AccessLogFilter(
         status_code_filter=accesslog_v3.StatusCodeFilter(comparison=comparison)
     )
 
 
 def _model_is_unknown() -> accesslog_v3.AccessLogFilter:
-    header = route_v3.HeaderMatcher(
-        name=names.MODEL_HEADER, string_match=matcher_v3.StringMatcher(exact=names.NO_MODEL)
-    )
+    return _header_is(names.MODEL_HEADER, names.NO_MODEL)
+
+
+def _is_unread() -> accesslog_v3.AccessLogFilter:
+    return _header_is_there(names.MODEL_HEADER, unless=True)
+
+
+def _asks_for_more() -> accesslog_v3.AccessLogFilter:
+    either = [_header_is_there("upgrade"), _header_is(":method", "CONNECT")]
+    return accesslog_v3.AccessLogFilter(or_filter=accesslog_v3.OrFilter(filters=either))
+
+
+def _header_is(name: str, value: str) -> accesslog_v3.AccessLogFilter:
+    exactly = matcher_v3.StringMatcher(exact=value)
+    header = route_v3.HeaderMatcher(name=name, string_match=exactly)
+    return accesslog_v3.AccessLogFilter(header_filter=accesslog_v3.HeaderFilter(header=header))
+
+
+def _header_is_there(name: str, *, unless: bool = False) -> accesslog_v3.AccessLogFilter:
+    header = route_v3.HeaderMatcher(name=name, present_match=True, invert_match=unless)
     return accesslog_v3.AccessLogFilter(header_filter=accesslog_v3.HeaderFilter(header=header))

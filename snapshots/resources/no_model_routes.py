@@ -31,6 +31,14 @@ from snapshots.resources.wildcards import build_known_names
 ENVOY_DIRECT_RESPONSE_LIMIT = 4096
 """Bytes of a direct response that Envoy allows unless the RouteConfiguration says more."""
 MAX_INT64 = 2**63 - 1
+MALFORMED = {
+    "error": {
+        "message": "A request names one host, and its method is not TRACE.",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "malformed_request",
+    }
+}
 METHODS_WITH_BODY = "POST|PUT|PATCH"
 
 
@@ -38,6 +46,7 @@ def build_no_model_routes(gateway: ir.Gateway) -> route_v3.RouteConfiguration:
     """Return the routes of requests whose model is not known, or not needed."""
     model_list = build_model_list(gateway.routes)
     routes = [
+        *_malformed_routes(),
         _too_large_route(gateway.extraction),
         *(_model_list_route(listed, [clients_are(c)]) for c, listed in model_lists(gateway)),
         _model_list_route(model_list, []),
@@ -116,6 +125,24 @@ def _too_large_route(extraction: ir.Extraction) -> route_v3.Route:
         direct_response=route_v3.DirectResponseAction(status=413),  # the local replies word it
         typed_per_filter_config=_without_extraction(),
     )
+
+
+def _malformed_routes() -> list[route_v3.Route]:
+    """Return what a request matches that Envoy takes, and that no server should have to judge.
+
+    CONNECT asks for a tunnel, which Envoy refuses once a route takes it; it has no body that ends,
+    which the extraction would wait for. TRACE asks a server to tell what it was sent, with the
+    credentials that a gateway adds. With two `host` headers, Envoy sends both in one.
+    """
+    tunnel = _refusing_route([], 405, MALFORMED)
+    tunnel.match = route_v3.RouteMatch(connect_matcher=route_v3.RouteMatchConnectMatcher())
+    several = matcher_v3.StringMatcher(contains=",")
+    hosts = route_v3.HeaderMatcher(name=":authority", string_match=several)
+    return [
+        tunnel,
+        _refusing_route([_method("TRACE")], 405, MALFORMED),
+        _refusing_route([hosts], 400, MALFORMED),
+    ]
 
 
 def _unsupported_encoding_route() -> route_v3.Route:

@@ -16,7 +16,7 @@ from snapshots.resources.retries import build_retry_policy
 from snapshots.resources.rewrite import rewrite_per_route
 from snapshots.resources.sticky import build_hash_policies, shares_of_hash
 
-RESPONSE_HEADERS = (names.POOL_HEADER, names.ENDPOINT_HEADER)
+RESPONSE_HEADERS = (names.POOL_HEADER, names.ENDPOINT_HEADER, "x-envoy-upstream-service-time")
 
 
 def build_virtual_host(

@@ -6,7 +6,6 @@ import time
 import pytest
 import pytest_asyncio
 
-from snapshots.resources import listeners
 from tests.support.deployment import Answer, Deployment, deployment
 from tests.support.http1_client import Http1Client, chunk, cut, head, http1_client, whole
 from tests.support.http2_client import http2_client
@@ -18,6 +17,7 @@ pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 REQUEST_TIMEOUT_S = 0.5
 REGISTRY = """\
 version: 1
+gateways: {default: {listen: "<gateway>", limits: {request_timeout: 500ms}}}
 pools:
   quick: {endpoints: ["<quick>"], model: org/target}
   slow: {endpoints: ["<slow>"]}
@@ -40,10 +40,8 @@ async def deployed(request, tmp_path_factory):
     """Run a deployment that is less patient than the one that is shipped."""
     template = REGISTRY.replace("<mode>", request.param)
     folder = tmp_path_factory.mktemp("deployment")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(listeners, "REQUEST_TIMEOUT_S", REQUEST_TIMEOUT_S)
-        async with deployment(template, SERVERS, folder) as running:
-            yield running
+    async with deployment(template, SERVERS, folder) as running:
+        yield running
 
 
 async def drip(client: Http1Client, *, is_chunked: bool) -> None:

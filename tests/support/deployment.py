@@ -27,6 +27,7 @@ from xds_server.demo.stack import (
     running_companion,
     running_control_plane,
 )
+from xds_server.overload import connections_within, open_files_here
 from xds_server.simulate.server import SimulatedServer
 
 SETTLE_TIMEOUT_S = 20.0
@@ -194,6 +195,7 @@ class Deployment:
                 ext_proc=self._companions,
                 admin=Address(LOOPBACK, 0),
                 variant=self.variant,
+                max_connections=connections_within(open_files_here()),
             )
         )
 

@@ -264,6 +264,17 @@ EXTRACTIONS = _mappings(
 )
 
 
+LIMITS = _mappings(
+    max_headers=st.integers(50, 10_000),
+    max_header_size=st.sampled_from(["8KiB", "8MiB", 10_000]),
+    headers_with_underscores=st.sampled_from(["reject", "drop"]),
+    request_headers_timeout=st.sampled_from(["10s", "24h"]),
+    request_timeout=st.sampled_from(["0s", "300s"]),
+    connection_idle_timeout=st.sampled_from(["1h", "24h"]),
+    max_concurrent_streams=st.integers(1, 2**31 - 1),
+)
+
+
 def _gateways(models: list[str]) -> st.SearchStrategy[Data]:
     exposed = st.just("*")
     if models:
@@ -273,6 +284,8 @@ def _gateways(models: list[str]) -> st.SearchStrategy[Data]:
         models=exposed,
         response_headers=st.booleans(),
         access_log=st.sampled_from([False, "stdout", "/dev/null"]),
+        trusted_hops=st.integers(0, 10),
+        limits=LIMITS,
     )
     clusters = st.lists(st.just("*") | NAMES, min_size=1, max_size=3, unique=True)
     return clusters.flatmap(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from typing import Final
 
 import click
 from typing_extensions import override
@@ -11,7 +12,12 @@ from xds_server.address import Address
 from xds_server.bootstrap import Bootstrap, Companion, UnixPath, Variant, is_name, render_bootstrap
 from xds_server.cli.addresses import ADDRESS
 from xds_server.cli.options import option
+from xds_server.cli.sizes import size
 from xds_server.ext_proc.listen import UnixAddress, parse_listen_address
+from xds_server.overload import OWN_FILES, connections_within, open_files_here
+
+MIN_HEAP_BYTES: Final = 128 * 2**20
+MAX_UINT32: Final = 2**32 - 1
 
 
 def _text(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -79,16 +85,68 @@ def _shown(companion: Companion) -> str:
     return f"unix:{companion.path}" if isinstance(companion, UnixPath) else str(companion)
 
 
-def _on_this_machine(
-    _context: click.Context, _parameter: click.Parameter, value: Address
-) -> Address:
+class _AdminType(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has no argument
+    """Turn `unix:/path` or `IP:PORT` into where the admin interface listens."""
+
+    name = "admin"
+
+    @override
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Address | UnixPath:
+        try:
+            address = parse_listen_address(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if isinstance(address, UnixAddress):
+            return UnixPath(str(address.path))
+        if _ip(address.host) is None:
+            self.fail(
+                f"{address.host!r} is a name, but Envoy listens on IP addresses only:"
+                " 127.0.0.1, [::1]",
+                param,
+                ctx,
+            )
+        return address
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(value.host)
+        return ipaddress.ip_address(host)
     except ValueError:
+        return None
+
+
+def _check_exposure(admin: Address | UnixPath, *, is_meant: bool) -> None:
+    """Refuse an *admin* interface that other machines reach, unless that is meant."""
+    if isinstance(admin, UnixPath) or is_meant:
+        return
+    address = _ip(admin.host)
+    if address is None or not address.is_loopback:
         raise click.BadParameter(
-            f"{value.host!r} is a name, but Envoy listens on IP addresses only: 127.0.0.1, [::1]"
-        ) from None
+            f"{admin.host} can be reached from other machines, and whoever reaches the admin"
+            " interface can stop this Envoy and read its configuration (hint: 127.0.0.1:9901, or"
+            " add --expose-admin)",
+            param_hint="'--admin-address'",
+        )
+
+
+def _heap(_context: click.Context, _parameter: click.Parameter, value: int) -> int:
+    if value < MIN_HEAP_BYTES:
+        raise click.BadParameter("Envoy needs 128MiB at least")
     return value
+
+
+def _connections(wanted: int | None, open_files: int) -> int:
+    """Return how many connections to allow; who wants more than the files allow is warned."""
+    within = connections_within(open_files)
+    if wanted is not None and wanted > max(within, (open_files - OWN_FILES) // 2):
+        click.echo(
+            f"warning: {wanted} connections may need twice as many open files, and {open_files} are"
+            " allowed here; an Envoy that runs out of them crashes",
+            err=True,
+        )
+    return wanted or within
 
 
 @click.command()
@@ -123,10 +181,37 @@ def _on_this_machine(
 )
 @option(
     "--admin-address",
-    type=ADDRESS,
+    "admin",
+    type=_AdminType(),
     default="127.0.0.1:9901",
-    callback=_on_this_machine,
+    metavar="unix:PATH|IP:PORT",
     help="Where Envoy's admin interface listens; port 0 takes a free one.",
+)
+@option(
+    "--expose-admin",
+    is_flag=True,
+    help="Let --admin-address be one that other machines reach.",
+)
+@option(
+    "--max-heap",
+    type=size,
+    default="2GiB",
+    callback=_heap,
+    metavar="SIZE",
+    help="Memory of this Envoy; near it, Envoy refuses work instead of dying.",
+)
+@option(
+    "--max-connections",
+    type=click.IntRange(min=1, max=MAX_UINT32),
+    show_default="50000, or as many as --open-files allow",
+    help="Connections of clients at a time; more are closed at once.",
+)
+@option(
+    "--open-files",
+    type=click.IntRange(min=1),
+    default=open_files_here,
+    show_default="as many as here",
+    help="Files that this Envoy may have open: its hard limit of RLIMIT_NOFILE.",
 )
 @option(
     "--variant",
@@ -139,9 +224,23 @@ def command(
     node_cluster: str,
     xds_address: Address,
     ext_proc: tuple[Companion, ...],
-    admin_address: Address,
+    admin: Address | UnixPath,
+    expose_admin: bool,
+    max_heap: int,
+    max_connections: int | None,
+    open_files: int,
     variant: Variant,
 ) -> None:
     """Print the bootstrap of one Envoy: save it and run `envoy -c FILE`."""
-    bootstrap = Bootstrap(node_id, node_cluster, xds_address, ext_proc, admin_address, variant)
+    _check_exposure(admin, is_meant=expose_admin)
+    bootstrap = Bootstrap(
+        node_id=node_id,
+        node_cluster=node_cluster,
+        xds=xds_address,
+        ext_proc=ext_proc,
+        admin=admin,
+        variant=variant,
+        max_heap_bytes=max_heap,
+        max_connections=_connections(max_connections, open_files),
+    )
     click.echo(render_bootstrap(bootstrap), nl=False)

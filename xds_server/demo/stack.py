@@ -18,6 +18,7 @@ from xds_server.bootstrap import Bootstrap, UnixPath, Variant, render_bootstrap
 from xds_server.demo.envoy import Envoy, running_envoy
 from xds_server.ext_proc.listen import ListenError, parse_listen_address
 from xds_server.ext_proc.server import serve_companion
+from xds_server.overload import connections_within, open_files_here
 
 LOOPBACK = "127.0.0.1"
 PORTS = range(20_000, 32_768)
@@ -68,6 +69,7 @@ async def running_stack(
             ext_proc=(companion,),
             admin=Address(LOOPBACK, 0),
             variant=variant,
+            max_connections=connections_within(open_files_here()),
         )
         envoy = await parts.enter_async_context(running_envoy(render_bootstrap(bootstrap), folder))
         yield Stack(registry, gateway, control_plane, ready, envoy)

@@ -7,6 +7,7 @@ names of a file fit together is not decided here but in `snapshots.registry.refe
 from snapshots.registry.schema.auth import Auth, Client
 from snapshots.registry.schema.file import Registry
 from snapshots.registry.schema.gateways import Extraction, Gateway
+from snapshots.registry.schema.limits import Limits
 from snapshots.registry.schema.models import MAX_SPLIT_WEIGHT, ServedModel
 from snapshots.registry.schema.pools import Endpoint, HealthCheck, Pool
 from snapshots.registry.schema.rate_limit import RateLimit
@@ -21,6 +22,7 @@ __all__ = [
     "Extraction",
     "Gateway",
     "HealthCheck",
+    "Limits",
     "ListenerTls",
     "Mirror",
     "Pool",

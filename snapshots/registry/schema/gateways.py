@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from snapshots.registry.addresses import Address
-from snapshots.registry.fields import ListenAddress, LogPath, Name, Size, Switch, literal_or
+from snapshots.registry.fields import (
+    ListenAddress,
+    LogPath,
+    Name,
+    Size,
+    Switch,
+    WholeNumber,
+    literal_or,
+)
+from snapshots.registry.schema.limits import Limits
 from snapshots.registry.schema.part import RegistryPart
 from snapshots.registry.schema.tls import ListenerTls
+
+MAX_TRUSTED_HOPS: Final = 10
 
 
 class Gateway(RegistryPart):
@@ -52,6 +63,20 @@ class Gateway(RegistryPart):
         default=None,
         description="Accept requests by TLS only, with this certificate; without it: in clear.",
         examples=[{"certificate": "certs/gateway.pem", "key": "certs/gateway.key"}],
+    )
+    trusted_hops: WholeNumber = Field(
+        default=0,
+        ge=0,
+        le=MAX_TRUSTED_HOPS,
+        description=(
+            "How many proxies stand between clients and these Envoys. They tell by "
+            "`x-forwarded-for` where a request came from; with 0, nobody's word on that counts."
+        ),
+        examples=[0, 1],
+    )
+    limits: Limits = Field(
+        default=Limits(),
+        description="What one client may take of these Envoys; the defaults suit most.",
     )
 
 

@@ -9,8 +9,9 @@ from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.core.v3.config_source_pb2 import ApiConfigSource
 from envoy.extensions.load_balancing_policies.least_request.v3.least_request_pb2 import LeastRequest
 from envoy.extensions.resource_monitors.downstream_connections.v3 import (
-    downstream_connections_pb2 as _monitor,
+    downstream_connections_pb2 as downstream,
 )
+from envoy.extensions.resource_monitors.fixed_heap.v3.fixed_heap_pb2 import FixedHeapConfig
 from envoy.extensions.upstreams.http.v3.http_protocol_options_pb2 import HttpProtocolOptions
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
@@ -19,9 +20,6 @@ from snapshots.ir import names
 from snapshots.resources.companion import MESSAGE_TIMEOUT_S
 from xds_server.address import Address
 from xds_server.bootstrap import Bootstrap, UnixPath, render_bootstrap
-
-REGISTERED = (_monitor,)
-"""Imported for the messages that may stand in an `Any`."""
 
 ENVOY_1 = {
     "node_id": "envoy-1",
@@ -179,10 +177,38 @@ def test_both_are_spoken_to_in_http2():
         assert options.explicit_http_config.HasField("http2_protocol_options")
 
 
-def test_connections_of_clients_are_bounded():
-    [monitor] = rendered().overload_manager.resource_monitors
+def test_memory_and_connections_of_clients_are_bounded():
+    heap, connections = rendered(
+        max_heap_bytes=2**28, max_connections=7
+    ).overload_manager.resource_monitors
+    heap_bound, connections_bound = FixedHeapConfig(), downstream.DownstreamConnectionsConfig()
+    heap.typed_config.Unpack(heap_bound)
+    connections.typed_config.Unpack(connections_bound)
 
-    assert monitor.name == "envoy.resource_monitors.global_downstream_max_connections"
+    assert heap_bound.max_heap_size_bytes == 2**28
+    assert connections_bound.max_active_downstream_connections == 7
+
+
+def test_what_memory_runs_out_does_is_done_mildest_first():
+    actions = rendered().overload_manager.actions
+    begins = [
+        trigger.threshold.value or trigger.scaled.scaling_threshold
+        for action in actions
+        for trigger in action.triggers
+    ]
+
+    assert begins == sorted(begins)
+    assert actions[-1].name == "envoy.overload_actions.reject_incoming_connections"
+
+
+def test_the_operator_gets_in_however_many_clients_there_are():
+    assert rendered().admin.ignore_global_conn_limit
+
+
+def test_the_admin_interface_may_be_at_a_unix_socket():
+    admin = rendered(admin=UnixPath("/run/envoy/admin.sock")).admin
+
+    assert admin.address.pipe.path == "/run/envoy/admin.sock"
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ def test_every_part_of_the_file_is_found():
         (): "Registry",
         ("gateways", ANY): "Gateway",
         ("gateways", ANY, "tls"): "ListenerTls",
+        ("gateways", ANY, "limits"): "Limits",
         ("pools", ANY): "Pool",
         ("pools", ANY, "endpoints", ANY): "Endpoint",
         ("pools", ANY, "health_check"): "HealthCheck",

@@ -4,7 +4,7 @@ import pytest
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager import v3 as hcm_v3
 
 from snapshots.ir import model as ir
-from snapshots.resources.listeners import REQUEST_TIMEOUT_S, build_listener
+from snapshots.resources.listeners import build_listener
 
 MIB = 1024 * 1024
 
@@ -19,8 +19,7 @@ def manager(max_body_bytes: int) -> hcm_v3.HttpConnectionManager:
 def test_a_client_has_time_to_send_16_mib_over_a_slow_line_and_no_more():
     needed_s = 16 * MIB * 8 / 500_000
 
-    assert needed_s < REQUEST_TIMEOUT_S <= 600
-    assert manager(MIB).request_timeout.total_seconds() == REQUEST_TIMEOUT_S
+    assert needed_s < manager(MIB).request_timeout.total_seconds() <= 600
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_what_may_be_over_soon_says_when_to_try_again():
 
 
 def test_no_answer_is_given_without_a_condition():
-    assert all(r.flags or r.original_status or r.without_model for r in LOCAL_REPLIES)
+    assert all(r.flags or r.original_status or r.without_model or r.unread for r in LOCAL_REPLIES)
 
 
 def test_clients_are_not_blamed_for_what_they_did_not_do():

@@ -139,3 +139,50 @@ def test_an_envoy_without_a_name_is_wrong_usage():
 
     assert printed.exit_code == 2
     assert "Missing option '--node-id'" in printed.stderr
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:9901", "127.8.8.8:1", "[::1]:9901", "unix:/a.sock"])
+def test_the_admin_interface_may_be_where_only_this_machine_reaches_it(address):
+    assert bootstrap("--node-id", "envoy-1", "--admin-address", address).exit_code == 0
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:9901", "[::]:9901", "10.0.0.1:9901"])
+def test_elsewhere_it_may_be_only_if_that_is_said(address):
+    refused = bootstrap("--node-id", "envoy-1", "--admin-address", address)
+    meant = bootstrap("--node-id", "envoy-1", "--admin-address", address, "--expose-admin")
+
+    assert refused.exit_code == 2
+    assert "can be reached from other machines" in refused.stderr
+    assert "--expose-admin" in refused.stderr
+    assert meant.exit_code == 0
+
+
+def overload(*arguments: str) -> list[int]:
+    """Return the bounds of memory and of connections."""
+    printed = yaml.safe_load(bootstrap("--node-id", "envoy-1", *arguments).stdout)
+    heap, connections = (
+        m["typed_config"] for m in printed["overload_manager"]["resource_monitors"]
+    )
+    return [heap["max_heap_size_bytes"], connections["max_active_downstream_connections"]]
+
+
+def test_memory_and_connections_have_bounds_that_can_be_changed():
+    assert overload("--open-files", "1000000") == [2 * 2**30, 50_000]
+    assert overload("--max-heap", "512MiB", "--max-connections", "10") == [512 * 2**20, 10]
+
+
+@pytest.mark.parametrize(("files", "connections"), [(1_000_000, 50_000), (20_512, 10_000), (1, 16)])
+def test_there_are_no_more_connections_than_open_files_allow(files, connections):
+    assert overload("--open-files", str(files))[1] == connections
+
+
+def test_more_connections_than_that_are_taken_with_a_warning():
+    printed = bootstrap("--node-id", "envoy-1", "--open-files", "1024", "--max-connections", "1000")
+
+    assert printed.exit_code == 0
+    assert printed.stderr.startswith("warning: 1000 connections may need twice as many open files")
+
+
+@pytest.mark.parametrize("size", ["1MiB", "lots", "0"])
+def test_memory_that_envoy_cannot_start_with_is_wrong_usage(size):
+    assert bootstrap("--node-id", "envoy-1", "--max-heap", size).exit_code == 2

@@ -1,0 +1,105 @@
+"""Requests that should reach no server, as raw bytes: what docs/edge.md says comes of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+
+import pytest
+import pytest_asyncio
+
+from tests.support.attacks import BODY, HTTP1, HTTP2, each_http1, each_http2
+from tests.support.deployment import deployment
+from tests.support.edge_page import told_answers
+from tests.support.http2_frames import http2_outcome
+from tests.support.raw_server import raw_server
+from xds_server.address import Address
+
+pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
+
+REGISTRY = """\
+version: 1
+pools:
+  one: {endpoints: ["<raw>"], health_check: false}
+models:
+  one: {pool: one, paths: [/v1/one]}
+"""
+NEXT = b"GET /v1/models HTTP/1.1\r\nhost: next\r\nconnection: close\r\n\r\n"
+WITHIN_S = 20.0
+HEAD = re.compile(rb"HTTP/1\.1 (\d+) [^\r]*\r\n(.*?)\r\n\r\n", re.DOTALL)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def guarded(variant, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("deployment")
+    async with raw_server() as server:
+        template = REGISTRY.replace("<raw>", server.address)
+        async with deployment(template, (), folder, variant) as deployed:
+            yield deployed, server
+
+
+async def http1_outcome(gateway: Address, wire: bytes) -> str:
+    """Return what comes of *wire*, in the words of the page; a request follows it at once."""
+    reader, writer = await asyncio.open_connection(gateway.host, gateway.port)
+    try:
+        writer.write(wire + NEXT)
+        heard = b""
+        async with asyncio.timeout(WITHIN_S):
+            with contextlib.suppress(ConnectionError):  # what it did not read makes it a reset
+                while data := await reader.read(2**16):
+                    heard += data
+    finally:
+        writer.transport.abort()
+    heads = [(int(status), lines) for status, lines in HEAD.findall(heard)]
+    if [status for status, _ in heads] == [200, 200]:
+        return "passes, cleaned"
+    status, lines = heads[0]
+    if status == 307:
+        [place] = re.findall(rb"location: (\S+)", lines)
+        return "307" if re.match(rb"/[^/\\]", place) else f"307 to {place!r}"
+    if status != 405:  # after which the connection is as good as ever
+        assert len(heads) == 1, heads
+    code = re.search(rb'"code": ?"(\w+)"', heard)
+    return f"{status} `{code[1].decode()}`" if code else str(status)
+
+
+async def test_an_attack_over_http1_gets_what_the_page_says(guarded):
+    deployed, server = guarded
+    attacks = list(each_http1())
+    outcomes = await asyncio.gather(*(http1_outcome(deployed.gateway, w) for _, w in attacks))
+    told = told_answers()
+
+    for (row, wire), outcome in zip(attacks, outcomes, strict=True):
+        assert outcome == told[row].http1, (row, wire[:200])
+    assert nothing_smuggled(server)
+
+
+async def test_an_attack_over_http2_gets_what_the_page_says(guarded):
+    deployed, server = guarded
+    attacks = list(each_http2())
+    outcomes = await asyncio.gather(
+        *(http2_outcome(deployed.gateway, headers, BODY) for _, headers in attacks)
+    )
+    told = told_answers()
+
+    for (row, headers), outcome in zip(attacks, outcomes, strict=True):
+        assert outcome == told[row].http2, (row, headers[-1])
+    assert nothing_smuggled(server)
+
+
+def nothing_smuggled(server) -> bool:
+    """Tell whether no server was reached by anything but the request that Envoy had understood."""
+    lines = server.lines()
+    assert lines
+    return not [line for line in lines if line.startswith((b"GET /smuggled", b"x-smuggled"))]
+
+
+async def test_the_page_tells_of_each_of_them_and_claims_nothing_else():
+    told = told_answers()
+
+    assert {row for row in HTTP1 if told[row].http1 == "-"} == set()
+    assert {row for row in HTTP2 if told[row].http2 == "-"} == set()
+    tried = {*HTTP1, *HTTP2}
+    assert {row for row in tried if told[row].http1 != "-"} == set(HTTP1)
+    assert {row for row in tried if told[row].http2 != "-"} == set(HTTP2)

@@ -21,6 +21,8 @@ from snapshots.ir.refusals import MAX_ECHOED_CHARACTERS, REFUSALS, RefusalCode, 
 MAX_DEPTH = 500
 """Levels of nesting in a body; the companion takes as many at least."""
 
+MAX_REMEMBERED_KEYS = 1000
+"""Of clients, by each of Envoy's threads."""
 KEYS_ARE_CHECKED = "checked"
 """The entry of a filter context that stands beside the digests of keys."""
 TAKES_OVER = "takes_over"
@@ -116,6 +118,7 @@ def key_script() -> str:
         "CLIENT_HEADER": names.CLIENT_HEADER,
         "CHECKED": KEYS_ARE_CHECKED,
         "MAX_KEY_CHARACTERS": names.MAX_KEY_CHARACTERS,
+        "MAX_REMEMBERED": MAX_REMEMBERED_KEYS,
         "REFUSAL": [headers, json.dumps(INVALID_KEY)],
     }
     return _locals(constants) + _sources("sha256", "client_keys")

@@ -1,7 +1,7 @@
 -- Lets a request pass that shows the key of a client, and says in CLIENT_HEADER whose it is.
 --
--- Before this stand, generated: CLIENT_HEADER, CHECKED, MAX_KEY_CHARACTERS and REFUSAL (headers and body of
--- the answer to everybody else). The route's filter context holds the clients: by the SHA-256 of
+-- Before this stand, generated: CLIENT_HEADER, CHECKED, MAX_KEY_CHARACTERS, MAX_REMEMBERED and REFUSAL
+-- (headers and body of the answer to everybody else). The route's filter context holds the clients: by the SHA-256 of
 -- the key, its name; and CHECKED, which no digest is. Without that the routes do not ask for keys
 -- yet, or no longer, whereas the listener does.
 
@@ -18,12 +18,28 @@ local function shown_key(headers)
   return key or second
 end
 
+-- The name of the client whose key `key` is. Of keys that were shown before, the digest is known:
+-- to compute it takes longer than all the rest here. Only keys of clients are remembered, so that
+-- nobody else can fill the memory.
+local digests, remembered = {}, 0
+local function client_of(key, clients)
+  local known = digests[key]
+  if known then return clients:get(known) end
+  local digest = sha256(key)
+  local client = clients:get(digest)
+  if client then
+    if remembered == MAX_REMEMBERED then digests, remembered = {}, 0 end
+    digests[key], remembered = digest, remembered + 1
+  end
+  return client
+end
+
 function envoy_on_request(handle)
   local clients = handle:filterContext()
   if not clients or not clients:get(CHECKED) then return end
   local headers = handle:headers()
   local key = shown_key(headers)
-  local client = key and #key <= MAX_KEY_CHARACTERS and clients:get(sha256(key))
+  local client = key and #key <= MAX_KEY_CHARACTERS and client_of(key, clients)
   if not client then return handle:respond(REFUSAL[1], REFUSAL[2]) end
   headers:remove("authorization")
   headers:remove("x-api-key")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lupa import luajit21
 
 from snapshots.ir.names import CLIENT_HEADER, MAX_KEY_CHARACTERS
-from snapshots.resources.scripts import KEYS_ARE_CHECKED, key_script
+from snapshots.resources.scripts import KEYS_ARE_CHECKED, MAX_REMEMBERED_KEYS, key_script
 from tests.support.lua_filter import LuaFilter, Outcome
 
 KEY = "a-key-of-team-a-0123456789"
@@ -110,3 +110,25 @@ def test_nobody_is_asked_for_a_key_where_the_routes_do_not_say_so(clients):
     outcome = run({"authorization": "Bearer of-the-server"}, clients)
 
     assert outcome == Outcome()
+
+
+def test_a_key_that_was_shown_before_means_what_the_routes_say_now():
+    digest = hashlib.sha256(KEY.encode()).hexdigest()
+    names = ({digest: name, KEYS_ARE_CHECKED: "yes"} for name in ("before", "after"))
+
+    assert [run({"x-api-key": KEY}, clients).headers[CLIENT_HEADER] for clients in names] == [
+        b"before",
+        b"after",
+    ]
+    assert run({"x-api-key": KEY}, {KEYS_ARE_CHECKED: "yes"}).answer is not None
+    assert run({"x-api-key": KEY}, {digest: "again", KEYS_ARE_CHECKED: "yes"}).answer is None
+
+
+def test_more_keys_than_are_remembered_are_all_known():
+    keys = [f"key-number-{number:09}" for number in range(2 * MAX_REMEMBERED_KEYS + 1)]
+    clients = {hashlib.sha256(key.encode()).hexdigest(): key for key in keys}
+    clients[KEYS_ARE_CHECKED] = "yes"
+
+    for _ in range(2):
+        for key in keys:
+            assert run({"x-api-key": key}, clients).headers[CLIENT_HEADER] == key.encode()

@@ -110,6 +110,7 @@ class SnapshotBuilder:
             bool(gateway.clients),
             gateway.limits_clients,
             gateway.limits_models,
+            gateway.sheds,
             gateway.access_log,
             gateway.tls,
             gateway.edge,

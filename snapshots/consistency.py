@@ -15,6 +15,7 @@ from envoy.config.listener.v3.listener_pb2 import Listener
 from envoy.config.route.v3.route_components_pb2 import ClusterSpecifierPlugin
 from envoy.config.route.v3.route_pb2 import RouteConfiguration
 from envoy.config.route.v3.scoped_route_pb2 import ScopedRouteConfiguration
+from envoy.extensions.router.cluster_specifiers.lua.v3.lua_pb2 import LuaConfig
 from xds.type.v3.typed_struct_pb2 import TypedStruct
 
 from snapshots.secret_references import secrets_of
@@ -105,8 +106,10 @@ def _clusters_of_routes(body: bytes) -> Iterator[str]:
 
 
 def _clusters_of_chain(plugin: ClusterSpecifierPlugin) -> Iterator[str]:
-    """Yield what the groups of a priority group name; other plugins lead to no further clusters."""
-    config = TypedStruct()
+    """Yield what the groups of a priority group name, or what a script leads to if it fails."""
+    config, script = TypedStruct(), LuaConfig()
+    if plugin.extension.typed_config.Unpack(script):
+        yield script.default_cluster
     if plugin.extension.typed_config.Unpack(config):
         for group in config.value["priority_groups"]:
             for cluster in group["clusters"]:

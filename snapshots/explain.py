@@ -168,7 +168,11 @@ def _routed(
         shares=shares,
         timeout_s=route.timeout_s,
         fallback=fallback,
-        rules=(*_rules(route), *_tls_of((*shares, *fallback), pools)),
+        rules=(
+            *_rules(route),
+            *_about_priority(route, pools),
+            *_tls_of((*shares, *fallback), pools),
+        ),
     )
 
 
@@ -190,6 +194,16 @@ def _rules(route: ir.Route) -> Iterator[str]:
 def _about_limit(limit: ir.RateLimit) -> str:
     often = f"{limit.per_second} request{'s' if limit.per_second > 1 else ''} a second"
     return f"{often}, {limit.burst} at once, by each Envoy; 429 beyond"
+
+
+def _about_priority(route: ir.Route, pools: Mapping[str, ir.Pool]) -> Iterator[str]:
+    if route.sheds:
+        full = ", ".join(f"{bound.max_requests} at {bound.pool}" for bound in route.bounds)
+        yield f"429 `shed` where one Envoy has so many requests in flight: {full}"
+    if route.priority == "critical":
+        budgets = ((t.pool, pools[t.pool].max_critical_requests) for t in route.targets)
+        own = ", ".join(f"{most or 'any number'} at {pool}" for pool, most in budgets)
+        yield f"critical requests have a budget of their own in each Envoy: {own}"
 
 
 def _about_fallback(route: ir.Route) -> str:

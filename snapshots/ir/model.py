@@ -12,6 +12,7 @@ from snapshots.ir import names
 from snapshots.ir.edge import USUAL_EDGE, Edge
 from snapshots.ir.secrets import ListenerTls, UpstreamTls
 
+Priority = Literal["critical", "standard", "sheddable"]
 LoadBalancing = Literal["least_request", "round_robin", "random", "maglev", "ring_hash"]
 
 
@@ -68,6 +69,9 @@ class Pool:
     """Whether requests of some model go on to another pool where this one fails."""
     always_falls_back: bool = False
     """Whether all requests do, so that routes see to its bounds."""
+    takes_critical: bool = False
+    """Whether some requests are critical: they have a budget of their own."""
+    max_critical_requests: int | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -108,7 +112,7 @@ class Retries:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """When a pool that has another one behind it is full, for one Envoy."""
+    """When a pool is full for a route that looks at that first, in one Envoy."""
 
     pool: str
     max_requests: int | None
@@ -184,13 +188,19 @@ class Route:
     fallback: tuple[Target, ...] = ()
     """Where a request goes on, in order, when the pool that it was given to fails."""
     bounds: tuple[Bounds, ...] = ()
-    """Of those pools with another behind them that may be full."""
+    """Of those pools that may be full and have another behind them, or shed requests."""
+    priority: Priority = "standard"
+
+    @property
+    def sheds(self) -> bool:
+        """Whether requests are refused that find no room in any pool that may take them."""
+        return self.priority == "sheddable" and bool(self.bounds)
 
     @property
     def knows_first_pool(self) -> bool:
         """Whether the pool of a split is chosen first, and then what stands behind that one."""
-        is_split = len(self.targets) > 1
-        return is_split and bool(self.fallback) and bool(self.sticky or self.bounds)
+        goes_on = bool(self.fallback) and bool(self.sticky or self.bounds)
+        return len(self.targets) > 1 and (goes_on or self.sheds)
 
     @property
     def is_wildcard(self) -> bool:
@@ -258,8 +268,13 @@ class Gateway:
 
     @property
     def has_bounds(self) -> bool:
-        """Whether some route goes by which pools have room."""
-        return any(route.bounds for route in self.routes)
+        """Whether some route goes by which pools of a chain have room."""
+        return any(route.bounds and route.fallback for route in self.routes)
+
+    @property
+    def sheds(self) -> bool:
+        """Whether some route sheds requests."""
+        return any(route.sheds for route in self.routes)
 
     @property
     def has_wildcards(self) -> bool:

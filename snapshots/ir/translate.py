@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from snapshots.ir import model as ir
+from snapshots.ir.chains import bounds, tell_pools_of_models, weights
 from snapshots.ir.clients import Restrictions, translate_clients, translate_rate_limit
 from snapshots.ir.edge import Edge
 from snapshots.ir.translate_secrets import listener_tls, upstream_tls
@@ -27,7 +28,7 @@ def translate(registry: schema.Registry, digests: KeyDigests = NO_DIGESTS) -> ir
     no key is the right one.
     """
     pools = {name: _pool(name, pool) for name, pool in registry.pools.items()}
-    _tell_what_is_behind(registry, pools)
+    tell_pools_of_models(registry, pools)
     translator = _Names(registry)
     clients = translate_clients(registry, digests)
     gateways = (
@@ -56,16 +57,6 @@ def _pool(name: str, pool: schema.Pool) -> ir.Pool:
     )
 
 
-def _tell_what_is_behind(registry: schema.Registry, pools: dict[str, ir.Pool]) -> None:
-    """Tell *pools* which of them have another one behind them."""
-    models = registry.models.values()
-    before_another = {pool for model in models for pool in _with_another_behind(model)}
-    last = {pool for model in models for pool in (model.fallback[-1:] or _weights(model))}
-    for name in before_another:
-        is_always = name not in last and not registry.pools[name].adapters
-        pools[name] = replace(pools[name], falls_back=True, always_falls_back=is_always)
-
-
 def _health_check(check: schema.HealthCheck) -> ir.HealthCheck:
     return ir.HealthCheck(
         path=check.path,
@@ -89,14 +80,14 @@ class _Names:
         """Return, for each pool, the first model of the file that points at it."""
         first: dict[str, str] = {}
         for name, model in self._registry.models.items():
-            for pool in (*_weights(model), *model.fallback):
+            for pool in (*weights(model), *model.fallback):
                 first.setdefault(pool, name)
         return first
 
     def of_model(self, name: str) -> ir.Route:
         """Return the route of the model *name*."""
         model = self._registry.models[name]
-        targets = (self._target(pool, weight) for pool, weight in _weights(model).items())
+        targets = (self._target(pool, weight) for pool, weight in weights(model).items())
         return ir.Route(
             name=name,
             base_model=name,
@@ -106,7 +97,8 @@ class _Names:
             sticky=_sticky(model.sticky),
             retries=_falling_back(model.retries) if model.fallback else _retries(model.retries),
             fallback=tuple(self._target(pool, 1) for pool in model.fallback),
-            bounds=tuple(self._bounds(model)),
+            bounds=tuple(bounds(model, self._registry.pools)),
+            priority=model.priority,
             mirror=ir.Mirror(model.mirror.pool, model.mirror.percent) if model.mirror else None,
             origin=("models", name),
             restriction=self._restrictions.of(name),
@@ -116,15 +108,13 @@ class _Names:
     def shadow(self, pool: ir.Pool) -> ir.Pool:
         """Return *pool* as it takes copies of requests."""
         return replace(
-            pool, shadow=self._target(pool.name, 1), falls_back=False, always_falls_back=False
+            pool,
+            shadow=self._target(pool.name, 1),
+            falls_back=False,
+            always_falls_back=False,
+            takes_critical=False,
+            max_critical_requests=None,
         )
-
-    def _bounds(self, model: schema.ServedModel) -> Iterator[ir.Bounds]:
-        """Yield the bounds of the pools of *model* that have another one behind them."""
-        for name in _with_another_behind(model):
-            pool = self._registry.pools[name]
-            if pool.max_requests or pool.max_pending:
-                yield ir.Bounds(name, pool.max_requests, pool.max_pending)
 
     def _target(self, pool: str, weight: int) -> ir.Target:
         wanted = self._registry.pools[pool]
@@ -145,6 +135,8 @@ class _Names:
             retries=_retries(model.retries),
             origin=("pools", pool, "adapters"),
             restriction=self._restrictions.of(adapter),
+            bounds=tuple(bounds(model, self._registry.pools, only=pool)),
+            priority=model.priority,
             rate_limit=translate_rate_limit(model.rate_limit),
         )
 
@@ -177,15 +169,6 @@ def _falling_back(retries: schema.Retries) -> ir.Retries:
         on_reset=True,
         statuses=tuple(sorted({*asked.statuses, *FAILURES})),
     )
-
-
-def _with_another_behind(model: schema.ServedModel) -> list[str]:
-    """Return the pools whose requests go on to another one when they fail."""
-    return [*_weights(model), *model.fallback[:-1]] if model.fallback else []
-
-
-def _weights(model: schema.ServedModel) -> dict[str, int]:
-    return {model.pool: 1} if model.pool is not None else dict(model.split or {})
 
 
 def _gateway(

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from snapshots.registry.affinity import check_affinity
 from snapshots.registry.client_references import check_clients
 from snapshots.registry.names import is_wildcard
+from snapshots.registry.priority_references import check_budgets, check_priorities
 from snapshots.registry.problems import Path, Refusal, Suggestions, code
 from snapshots.registry.schema import MAX_SPLIT_WEIGHT
 from snapshots.registry.tls_references import check_tls
@@ -124,6 +125,7 @@ def _check_pools(data: Entries) -> Iterator[Refusal]:
                 "add the address of a server",
             )
         yield from _check_endpoints(name, entry)
+        yield from check_budgets(name, entry)
 
 
 def _needed_pools(data: Entries) -> Iterator[tuple[str, str]]:
@@ -175,6 +177,7 @@ def _check_models(data: Entries, suggestions: Suggestions) -> Iterator[Refusal]:
         if isinstance(shadow, str) and shadow not in pools:
             yield _dangling((*place, "mirror", "pool"), shadow, pools, suggestions)
         yield from _check_weights((*place, "split"), _mapping(model.get("split")))
+        yield from check_priorities(pools, name, model, _weights(model))
 
 
 def _check_fallback(

@@ -22,6 +22,7 @@ from snapshots.resources.balancing import build_policy
 from snapshots.resources.encode import pack, struct
 from snapshots.resources.endpoints import build_load_assignment
 from snapshots.resources.parts import ADS, cluster_of, seconds
+from snapshots.resources.priorities import critical_breaker
 from snapshots.resources.rewrite import build_rewrite_filter
 from snapshots.resources.tls import upstream_socket
 
@@ -109,7 +110,8 @@ def _circuit_breakers(pool: ir.Pool) -> cluster_v3.CircuitBreakers:
             min_retry_concurrency=UNBOUNDED if pool.falls_back else 10,
         ),
     )
-    return cluster_v3.CircuitBreakers(thresholds=[thresholds])
+    critical = critical_breaker(pool, thresholds, UNBOUNDED)
+    return cluster_v3.CircuitBreakers(thresholds=[thresholds, *critical])
 
 
 def _outlier_detection(pool: ir.Pool) -> cluster_v3.OutlierDetection:

@@ -33,6 +33,7 @@ from snapshots.ir import names
 from snapshots.resources.chosen_pool import write_chosen_pool
 from snapshots.resources.encode import Plain, pack, struct
 from snapshots.resources.parts import set_header
+from snapshots.resources.priorities import mark_priority, refuse_when_shed
 from snapshots.resources.retries import build_retry_policy
 from snapshots.resources.rewrite import rewrite_per_route
 from snapshots.resources.route_parts import (
@@ -61,22 +62,28 @@ def build_routes(
 
     More than one where fallbacks need it, in the order in which Envoy is to try them.
     """
-    if not route.fallback:
-        return [route_v3.Route(match=match, route=build_action(route, response_headers))]
+    routes = list(_routes(route, match, response_headers))
+    mark_priority(route, routes)
+    return routes
+
+
+def _routes(
+    route: ir.Route, match: route_v3.RouteMatch, response_headers: bool
+) -> Iterator[route_v3.Route]:
+    entry = route_v3.Route(match=match, route=build_action(route, response_headers))
+    if not route.fallback and not route.sheds:
+        yield entry
+        return
     chosen = names.FREE_POOL_HEADER if route.bounds else names.FIRST_POOL_HEADER
-    routes = [
-        _chain_route(route, groups, _with_header(match, chosen, start), response_headers)
-        for start, groups in _chains(route)
-    ]
+    for start, groups in _chains(route) if route.fallback else ():
+        yield _chain_route(route, groups, _with_header(match, chosen, start), response_headers)
     if route.bounds:
-        routes.append(_room_route(route, match, response_headers))
+        yield _room_route(route, match, response_headers)
     if route.knows_first_pool:
-        entry = route_v3.Route(match=match, route=build_action(route, response_headers))
         entry.typed_per_filter_config |= write_chosen_pool(
             names.FIRST_POOL_FILTER, names.FIRST_POOL_HEADER
         )
-        routes.append(entry)
-    return routes
+        yield entry
 
 
 def _chains(route: ir.Route) -> Iterator[tuple[str, list[Group]]]:
@@ -168,28 +175,33 @@ def _headers_of_choice(route: ir.Route) -> list[str]:
 def _room_route(
     route: ir.Route, match: route_v3.RouteMatch, response_headers: bool
 ) -> route_v3.Route:
-    """Return the route to the first pool of its chain that has room."""
+    """Return the route to the first pool of its chain that has room; the last, without chains."""
     bounds = {bound.pool: bound for bound in route.bounds}
     behind = [_entry(target, bounds) for target in route.fallback]
     chains = {
         names.cluster_name(target.pool): [_entry(target, bounds), *behind]
         for target in route.targets
     }
-    last = names.cluster_name(route.fallback[-1].pool)
     first = names.cluster_name(route.targets[0].pool)
-    script = free_pool_script(chains, first)
+    last = names.cluster_name(route.fallback[-1].pool) if route.fallback else first
+    script = free_pool_script(chains, first, shed=names.SHED_CLUSTER if route.sheds else "")
     specifier = lua_cluster_v3.LuaConfig(
         source_code=core_v3.DataSource(inline_string=script), default_cluster=last
     )
     action = build_action_without_pools(route)
     action.inline_cluster_specifier_plugin = _specifier(LUA_SPECIFIER, pack(specifier))
+    if route.sheds:
+        refuse_when_shed(action)
     if route.knows_first_pool:
         match = _with_header(match, "", "")
         match.headers = [route_v3.HeaderMatcher(name=names.FIRST_POOL_HEADER, present_match=True)]
     found = _through_pools(route, match, action, response_headers)
-    found.typed_per_filter_config |= write_chosen_pool(
-        names.FREE_POOL_FILTER, names.FREE_POOL_HEADER
-    )
+    if route.fallback:
+        found.typed_per_filter_config |= write_chosen_pool(
+            names.FREE_POOL_FILTER, names.FREE_POOL_HEADER
+        )
+    else:
+        action.retry_policy = build_retry_policy(route.retries, refresh=False)
     return found
 
 

@@ -17,6 +17,7 @@ from snapshots.resources.encode import pack
 from snapshots.resources.http_filters import build_http_filters
 from snapshots.resources.local_replies import LocalReply, build_local_replies
 from snapshots.resources.parts import ADS, seconds, socket_address
+from snapshots.resources.priorities import SHEDDING
 from snapshots.resources.rate_limits import RATE_LIMITED
 from snapshots.resources.tls import listener_socket
 
@@ -56,7 +57,8 @@ def _manager(gateway: ir.Gateway) -> Any:
 
 
 def _replies_of_limits(gateway: ir.Gateway) -> tuple[LocalReply, ...]:
-    return RATE_LIMITED if gateway.limits_clients or gateway.limits_models else ()
+    limited = RATE_LIMITED if gateway.limits_clients or gateway.limits_models else ()
+    return (*limited, *(SHEDDING if gateway.sheds else ()))
 
 
 def _scoped_routes() -> hcm_v3.ScopedRoutes:

@@ -48,6 +48,8 @@ class LocalReply:
     """Whether only errors count of requests that were refused before anything was made of them."""
     upgrading: bool = False
     """Whether only requests count that ask for another protocol, or for a tunnel."""
+    priority: str = ""
+    """Only requests of models of this priority count; empty: all."""
     param: str | None = None
     retry_after: bool = False
 
@@ -161,8 +163,8 @@ LOCAL_REPLIES = (
 
 
 def build_local_replies(more: tuple[LocalReply, ...] = ()) -> hcm_v3.LocalReplyConfig:
-    """Return the mappers of `LOCAL_REPLIES` and, behind them, of *more*, in order."""
-    replies = (*LOCAL_REPLIES, *more)
+    """Return the mappers of *more* and, behind them, of `LOCAL_REPLIES`, in order."""
+    replies = (*more, *LOCAL_REPLIES)
     return hcm_v3.LocalReplyConfig(mappers=[_mapper(reply) for reply in replies])
 
 
@@ -196,6 +198,8 @@ def _condition(reply: LocalReply) -> accesslog_v3.AccessLogFilter:
         conditions += [_is_unread(), _status_is(400, accesslog_v3.ComparisonFilterOp.GE)]
     if reply.upgrading:
         conditions.append(_asks_for_more())
+    if reply.priority:
+        conditions.append(_header_is(names.PRIORITY_HEADER, reply.priority))
     if len(conditions) == 1:
         return conditions[0]
     return accesslog_v3.AccessLogFilter(and_filter=accesslog_v3.AndFilter(filters=conditions))

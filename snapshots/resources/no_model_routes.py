@@ -92,7 +92,7 @@ def _select_by_path(
             pattern=matcher_v3.RegexMatcher(regex=f"^{re.escape(path_route.prefix)}/*"),
             substitution=f"{path_route.replacement}/",
         )
-    route.request_headers_to_add = [
+    route.request_headers_to_add += [
         set_header(names.MODEL_HEADER, literal(path_route.route.name)),
         base_model_header(path_route.route),
     ]

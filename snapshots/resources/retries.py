@@ -20,7 +20,9 @@ UNREACHABLE = "connect-failure,refused-stream,reset-before-request"
 
 
 @cache
-def build_retry_policy(retries: ir.Retries, pools: int = 1) -> route_v3.RetryPolicy | None:
+def build_retry_policy(
+    retries: ir.Retries, pools: int = 1, *, refresh: bool = True
+) -> route_v3.RetryPolicy | None:
     """Return the policy for *retries* in each of *pools*, None if there are to be none.
 
     Envoy never retries once an answer has begun. How many retries a pool may have at a time is the
@@ -41,7 +43,7 @@ def build_retry_policy(retries: ir.Retries, pools: int = 1) -> route_v3.RetryPol
         retry_host_predicate=[other_host],
         host_selection_retry_max_attempts=3,
         # Another pool of a split may be chosen, and the rewrite then does as that pool asks.
-        refresh_cluster_on_retry=True,
+        refresh_cluster_on_retry=refresh,
         retry_back_off=route_v3.RetryPolicyRetryBackOff(
             base_interval=timedelta(milliseconds=25), max_interval=timedelta(milliseconds=250)
         ),

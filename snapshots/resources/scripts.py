@@ -93,16 +93,21 @@ def rewrite_script() -> str:
     return _sources("json_text", "form_data", "rewrite_model")
 
 
-def free_pool_script(chains: Mapping[str, list[list[str | int]]], default: str) -> str:
+def free_pool_script(
+    chains: Mapping[str, list[list[str | int]]], default: str, *, shed: str = ""
+) -> str:
     """Return the script that chooses the first cluster with room of one of *chains*.
 
-    They go by the cluster that a split chose; where it chose none, *default* is the one.
+    They go by the cluster that a split chose; where it chose none, *default* is the one. *shed* is
+    what to choose where none has room; the last one without it.
     """
     constants: dict[str, LuaValue] = {
         "FIRST_POOL_HEADER": names.FIRST_POOL_HEADER,
         "DEFAULT": default,
         "CHAINS": {first: [[*entry] for entry in chain] for first, chain in chains.items()},
     }
+    if shed:
+        constants["SHED"] = shed
     return _locals(constants) + _sources("free_pool")
 
 

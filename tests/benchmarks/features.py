@@ -51,6 +51,8 @@ FEATURES = (
     Feature("sticky", model="sticky: {header: x-user-id}", headers={"x-user-id": "user-17"}),
     Feature("retries", model="retries: {attempts: 3, on: [reset, 503], per_try_timeout: 30s}"),
     Feature("fallback", model="fallback: [elsewhere]"),
+    Feature("rate limit", model="rate_limit: {requests_per_second: 1000000}"),
+    Feature("sheddable", model="priority: sheddable", pool="shed_at: 1000"),
     Feature("limits of a pool", pool="max_requests: 1000, max_pending: 1000, connect_timeout: 1s"),
     Feature(
         "prompt prefix",

@@ -98,3 +98,19 @@ def test_keys_open_to_each_client_what_it_may_use_and_can_be_changed():
     assert rows["team-a"].endswith("   food-review, small, tiny")
     assert rows["the new key"].endswith(" 200")
     assert rows["the old key"].endswith(" 401")
+
+
+def test_priority_sheds_first_what_may_wait_and_keeps_places_for_what_may_not():
+    rows = {}
+    for line in run("priority").splitlines()[1:]:
+        load, model, *figures = line[:10].strip(), line[10:20].strip(), *line[20:].split()
+        rows[load, model] = [int(figure) for figure in figures[:4]]
+    refused = {key: (shed, overloaded) for key, (_, _, shed, overloaded) in rows.items()}
+
+    assert all(sent == answered + shed + over for sent, answered, shed, over in rows.values())
+    assert {refused["quiet", model] for model in ("checkout", "chat", "batch")} == {(0, 0)}
+    assert refused["busy", "checkout"] == refused["too much", "checkout"] == (0, 0)
+    assert refused["busy", "chat"] == (0, 0)
+    assert refused["busy", "batch"][0] > 0
+    assert refused["too much", "chat"][1] > 0
+    assert refused["too much", "batch"][0] > refused["busy", "batch"][0]

@@ -134,6 +134,7 @@ def registries(
     if draw(st.booleans()):
         data["extraction"] = draw(EXTRACTIONS)
     _settle_affinity(data)
+    _settle_priorities(data)
     _guard(draw, data, known_keys=gateways is not None)
     return data
 
@@ -174,6 +175,14 @@ def _choose_default(draw: Any, data: Data) -> None:
         data["default_model"] = draw(st.sampled_from(sorted(data["models"])))
 
 
+def _settle_priorities(data: Data) -> None:
+    """Let the pools of sheddable models have something that is full at some time."""
+    for model in data.get("models", {}).values():
+        for pool in model.get("split", [model.get("pool")]):
+            if model.get("priority") == "sheddable" and "max_requests" not in data["pools"][pool]:
+                data["pools"][pool]["shed_at"] = 1000
+
+
 def _settle_affinity(data: Data) -> None:
     """Let the companion read the bodies where a pool wants prompts read."""
     if any(pool.get("load_balancing") in AFFINE for pool in data["pools"].values()):
@@ -207,6 +216,7 @@ def _models(pools: list[str]) -> st.SearchStrategy[Data]:
         mirror=mirror,
         fallback=fallback,
         rate_limit=RATE_LIMITS,
+        priority=st.sampled_from(["critical", "standard", "sheddable"]),
     )
     drawn = st.builds(lambda *parts: parts[0] | parts[1] | parts[2], target, times, routing)
     return drawn.map(_with_other_fallbacks)
@@ -242,6 +252,7 @@ def _pools(addresses: st.SearchStrategy[str]) -> st.SearchStrategy[Data]:
             "model": NAMES,
             "health_check": st.just(False) | check,
             "max_requests": st.integers(1, 1_000_000),
+            "max_critical_requests": st.integers(1, 1_000_000),
             "max_pending": st.integers(1, 1_000_000),
             "connect_timeout": DURATIONS,
             "load_balancing": st.sampled_from([*policies, {"policy": "random"}, *AFFINE]),

@@ -10,6 +10,7 @@ from snapshots.registry.schema.gateways import Extraction, Gateway
 from snapshots.registry.schema.limits import Limits
 from snapshots.registry.schema.models import MAX_SPLIT_WEIGHT, ServedModel
 from snapshots.registry.schema.pools import Endpoint, HealthCheck, Pool
+from snapshots.registry.schema.priority import Priority
 from snapshots.registry.schema.rate_limit import RateLimit
 from snapshots.registry.schema.routing import Mirror, Retries, Sticky
 from snapshots.registry.schema.tls import ListenerTls, UpstreamTls
@@ -26,6 +27,7 @@ __all__ = [
     "ListenerTls",
     "Mirror",
     "Pool",
+    "Priority",
     "RateLimit",
     "Registry",
     "Retries",

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from snapshots.registry.fields import Duration, Name, PathPrefix, RequestedName, WholeNumber
 from snapshots.registry.schema.part import RegistryPart
+from snapshots.registry.schema.priority import Priority
 from snapshots.registry.schema.rate_limit import RateLimit
 from snapshots.registry.schema.routing import DEFAULT_RETRIES, Mirror, Retries, Sticky
 
@@ -103,4 +104,11 @@ class ServedModel(RegistryPart):
             "what goes beyond is answered with 429."
         ),
         examples=[{"requests_per_second": 10, "burst": 20}],
+    )
+    priority: Priority = Field(
+        default="standard",
+        description=(
+            "What happens when a pool is nearly full: `sheddable` requests are refused first, "
+            "`critical` ones have a budget of their own."
+        ),
     )

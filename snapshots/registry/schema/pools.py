@@ -146,6 +146,23 @@ class Pool(RegistryPart):
         ),
         examples=[64],
     )
+    max_critical_requests: Annotated[WholeNumber, Field(ge=1, le=MAX_AT_A_TIME)] | None = Field(
+        default=None,
+        description=(
+            "How many requests of critical models each Envoy may have at the pool at a time, "
+            "beside `max_requests`; as many as that, if it is left out."
+        ),
+        examples=[64],
+    )
+    shed_at: Annotated[WholeNumber, Field(ge=1, le=MAX_AT_A_TIME)] | None = Field(
+        default=None,
+        description=(
+            "From how many requests of an Envoy at the pool, critical ones included, those of "
+            "sheddable models are answered with 429; four fifths of `max_requests`, if it is left "
+            "out."
+        ),
+        examples=[200],
+    )
     connect_timeout: PositiveDuration = Field(
         default=timedelta(seconds=5),
         description="Time in which a server must take a connection.",

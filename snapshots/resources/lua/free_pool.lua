@@ -1,6 +1,7 @@
 -- Chooses the first cluster of a chain that has room, else the last one. A chain is a list of
 -- clusters, each with the most requests, and the most of them that wait, that it may have; 0: any.
 -- CHAINS holds them by the cluster that the split chose, or "" where there is no split.
+-- With SHED, which names no cluster, that is chosen where the last one has no room either.
 
 local function has_room(cluster, max_requests, max_pending)
   if not cluster then return true end
@@ -12,9 +13,9 @@ end
 
 function envoy_on_route(handle)
   local chain = CHAINS[handle:headers():get(FIRST_POOL_HEADER) or ""] or CHAINS[DEFAULT]
-  for i = 1, #chain - 1 do
+  for i = 1, SHED and #chain or #chain - 1 do
     local name, max_requests, max_pending = unpack(chain[i])
     if has_room(handle:getCluster(name), max_requests, max_pending) then return name end
   end
-  return chain[#chain][1]
+  return SHED or chain[#chain][1]
 end

@@ -244,3 +244,25 @@ def test_a_pool_that_is_reached_by_tls_is_told_with_the_name_that_it_must_prove(
         "pool 'a' is reached by TLS; a server must prove to be models.internal",
         "pool 'b' is reached by TLS; a server must prove to be its own DNS name",
     )
+
+
+def test_priorities_are_told():
+    (gateway,) = translate(
+        registry(
+            """
+            pools:
+              p: {endpoints: [10.0.0.1:80], max_requests: 24, max_critical_requests: 12}
+              q: {endpoints: [10.0.0.2:80], shed_at: 7}
+            models:
+              urgent: {pool: p, priority: critical}
+              batch: {split: {p: 1, q: 1}, priority: sheddable}
+            """
+        )
+    ).gateways
+
+    assert explain(gateway, Request(model="urgent")).rules[-1] == (
+        "critical requests have a budget of their own in each Envoy: 12 at p"
+    )
+    assert explain(gateway, Request(model="batch")).rules[-1] == (
+        "429 `shed` where one Envoy has so many requests in flight: 19 at p, 7 at q"
+    )

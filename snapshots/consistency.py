@@ -18,7 +18,7 @@ from envoy.config.route.v3.scoped_route_pb2 import ScopedRouteConfiguration
 from envoy.extensions.router.cluster_specifiers.lua.v3.lua_pb2 import LuaConfig
 from xds.type.v3.typed_struct_pb2 import TypedStruct
 
-from snapshots.secret_references import secrets_of
+from snapshots.secret_references import secrets_of, secrets_of_filters
 from snapshots.snapshot import NodeSnapshot, Resource
 from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, SECRET, TypeUrl
 
@@ -91,6 +91,7 @@ def _references_of_cluster(cluster: Cluster) -> Iterator[Reference]:
     if cluster.type == Cluster.EDS:
         yield ENDPOINT, cluster.name
     yield from secrets_of(cluster.transport_socket)
+    yield from secrets_of_filters(cluster)
 
 
 def _clusters_of_routes(body: bytes) -> Iterator[str]:

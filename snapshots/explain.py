@@ -171,7 +171,7 @@ def _routed(
         rules=(
             *_rules(route),
             *_about_priority(route, pools),
-            *_tls_of((*shares, *fallback), pools),
+            *_about_pools([pools[share.pool] for share in (*shares, *fallback)]),
         ),
     )
 
@@ -226,11 +226,18 @@ def _about(retries: ir.Retries) -> str:
     return f"it is tried again {times} if {', or '.join(causes)}"
 
 
-def _tls_of(shares: tuple[Share, ...], pools: Mapping[str, ir.Pool]) -> Iterator[str]:
-    for share in shares:
-        if tls := pools[share.pool].tls:
-            name = tls.server_name or "its own DNS name"
-            yield f"pool {share.pool!r} is reached by TLS; a server must prove to be {name}"
+def _about_pools(pools: list[ir.Pool]) -> Iterator[str]:
+    for pool in pools:
+        if pool.tls:
+            name = pool.tls.server_name or "its own DNS name"
+            yield f"pool {pool.name!r} is reached by TLS; a server must prove to be {name}"
+        if pool.credential:
+            [source] = pool.credential.secret.sources
+            header = pool.credential.header
+            yield f"pool {pool.name!r} is shown what {source} holds, as {header}"
+        if pool.foreign_headers:
+            dropped = ", ".join(pool.foreign_headers)
+            yield f"pool {pool.name!r} gets no {dropped}: another pool sets it for itself"
 
 
 def _share(target: ir.Target, total: int, pool: ir.Pool) -> Share:

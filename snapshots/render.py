@@ -18,6 +18,9 @@ from envoy.extensions.common.matching.v3 import extension_matcher_pb2 as _matchi
 from envoy.extensions.compression.gzip.decompressor.v3 import gzip_pb2 as _gzip
 from envoy.extensions.filters.common.matcher.action.v3 import skip_action_pb2 as _skip
 from envoy.extensions.filters.http.buffer.v3 import buffer_pb2 as _buffer
+from envoy.extensions.filters.http.credential_injector.v3 import (
+    credential_injector_pb2 as _credential_injector,
+)
 from envoy.extensions.filters.http.decompressor.v3 import decompressor_pb2 as _decompressor
 from envoy.extensions.filters.http.ext_proc.v3 import ext_proc_pb2 as _ext_proc
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2 as _mutation
@@ -31,6 +34,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import (
 from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
     header_mutation_pb2 as _header_mutation,
 )
+from envoy.extensions.http.injected_credentials.generic.v3 import generic_pb2 as _generic
 from envoy.extensions.load_balancing_policies.maglev.v3 import maglev_pb2 as _maglev
 from envoy.extensions.load_balancing_policies.ring_hash.v3 import ring_hash_pb2 as _ring_hash
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2 as _previous_hosts
@@ -50,7 +54,7 @@ READ_IN_ANY = (
     _gzip, _buffer, _decompressor, _ext_proc, _lua, _router, _codec, _hcm, _header_mutation,
     _previous_hosts, _http_options, _typed_struct, _matching, _skip, _inputs,
     _maglev, _ring_hash, _rate_limit, _mutation, _lua_specifier,
-    _file_log, _stream_log, _tls,
+    _file_log, _stream_log, _tls, _credential_injector, _generic,
 )  # fmt: skip
 """The modules whose messages may stand in an `Any` of ours."""
 

@@ -10,81 +10,31 @@ from typing import Literal
 
 from snapshots.ir import names
 from snapshots.ir.edge import USUAL_EDGE, Edge
-from snapshots.ir.secrets import ListenerTls, UpstreamTls
+from snapshots.ir.pools import Endpoint, HealthCheck, LoadBalancing, Pool, Target
+from snapshots.ir.secrets import ListenerTls
+
+__all__ = [
+    "Bounds",
+    "Client",
+    "Endpoint",
+    "Extraction",
+    "Gateway",
+    "HealthCheck",
+    "Intent",
+    "LoadBalancing",
+    "Mirror",
+    "PathRoute",
+    "Pool",
+    "Priority",
+    "RateLimit",
+    "Restriction",
+    "Retries",
+    "Route",
+    "Sticky",
+    "Target",
+]
 
 Priority = Literal["critical", "standard", "sheddable"]
-LoadBalancing = Literal["least_request", "round_robin", "random", "maglev", "ring_hash"]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One model server."""
-
-    host: str
-    port: int
-    weight: int
-    zone: str
-
-
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
-    """How a pool's servers are probed: `GET path` must answer *status*."""
-
-    path: str
-    interval_s: float
-    timeout_s: float
-    unhealthy_after: int = 2
-    """Checks in a row. Likewise `healthy_after`."""
-    healthy_after: int = 1
-    status: int = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """Interchangeable servers; one cluster."""
-
-    name: str
-    endpoints: tuple[Endpoint, ...]
-    by_dns: bool
-    """Whether an endpoint is a DNS name: then Envoy resolves it, and the endpoints do not
-    travel by EDS, which carries addresses only."""
-    health_check: HealthCheck | None
-    """None: no probing."""
-    load_balancing: LoadBalancing
-    rewrites: bool
-    """Whether some request to this pool gets another `model` in its body."""
-    max_requests: int | None = None
-    """At a time, from each Envoy; None: no bound. Likewise `max_pending`."""
-    max_pending: int | None = None
-    """Requests that wait for a connection."""
-    connect_timeout_s: float = 5.0
-    shadow: Target | None = None
-    """How copies of requests are rewritten, if this is the pool as it takes those; one more cluster
-    then, so that nothing of the copies touches the requests."""
-    prefix_bytes: int = 0
-    """How many bytes of the front of a prompt decide on its server; 0: it does not matter."""
-    tls: UpstreamTls | None = None
-    """None: in clear."""
-    falls_back: bool = False
-    """Whether requests of some model go on to another pool where this one fails."""
-    always_falls_back: bool = False
-    """Whether all requests do, so that routes see to its bounds."""
-    takes_critical: bool = False
-    """Whether some requests are critical: they have a budget of their own."""
-    max_critical_requests: int | None = None
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Target:
-    """One pool of a route, with its share."""
-
-    pool: str
-    weight: int
-    """Not looked at where the pool is a fallback."""
-    rewrite_to: str
-    """The `model` that the servers expect; empty: the body stays as it is."""
-    keep: tuple[str, ...]
-    """Names that are not rewritten although `rewrite_to` is set: the pool's adapters."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,10 @@ REQUESTED_NAME: Final = "model"
 """The key of the latter."""
 POOL_METADATA: Final = "modelyard"
 """Where in a cluster's metadata its pool is named."""
+FOREIGN_HEADERS_FILTER: Final = "modelyard.foreign_headers"
+"""The upstream filter that drops what other pools set."""
+CREDENTIAL_FILTER: Final = "modelyard.credential"
+"""The upstream filter that writes a pool's credential."""
 UPSTREAM_CODEC_FILTER: Final = "envoy.filters.http.upstream_codec"
 
 

@@ -23,6 +23,15 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """What a pool's servers are shown with each request."""
+
+    header: str
+    """In lower case."""
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True)
 class ListenerTls:
     """TLS towards clients."""
 

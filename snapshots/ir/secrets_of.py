@@ -23,3 +23,5 @@ def _named(gateway: ir.Gateway) -> Iterator[Secret]:
             yield pool.tls.authorities
             if pool.tls.certificate:
                 yield pool.tls.certificate
+        if pool.credential:
+            yield pool.credential.secret

@@ -11,6 +11,7 @@ from dataclasses import replace
 from snapshots.ir import model as ir
 from snapshots.ir.chains import bounds, tell_pools_of_models, weights
 from snapshots.ir.clients import Restrictions, translate_clients, translate_rate_limit
+from snapshots.ir.credentials import add_credentials
 from snapshots.ir.edge import Edge
 from snapshots.ir.translate_secrets import listener_tls, upstream_tls
 from snapshots.registry import schema
@@ -29,6 +30,7 @@ def translate(registry: schema.Registry, digests: KeyDigests = NO_DIGESTS) -> ir
     """
     pools = {name: _pool(name, pool) for name, pool in registry.pools.items()}
     tell_pools_of_models(registry, pools)
+    add_credentials(registry, pools)
     translator = _Names(registry)
     clients = translate_clients(registry, digests)
     gateways = (

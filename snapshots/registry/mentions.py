@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from snapshots.material import SYSTEM_AUTHORITIES, Form, Material, Mention, Source, placeholder
 from snapshots.registry.client_keys import key_mention
 from snapshots.registry.problems import Path
-from snapshots.registry.schema import Registry
+from snapshots.registry.schema import Auth, Registry, UpstreamAuth
 from snapshots.registry.schema.tls import ListenerTls, UpstreamTls
 
 _FORMS: dict[str, Form] = {
@@ -23,6 +23,7 @@ _FORMS: dict[str, Form] = {
 
 def mentions(registry: Registry) -> Iterator[Mention]:
     """Yield every entry of *registry* that refers to a file or variable."""
+    yield from _of_auth(registry.auth)
     for name, gateway in registry.gateways.items():
         if gateway.tls:
             yield from _of_tls(("gateways", name, "tls"), gateway.tls)
@@ -32,10 +33,6 @@ def mentions(registry: Registry) -> Iterator[Mention]:
             if not pool.tls.ca:
                 yield Mention(("pools", name, "tls"), SYSTEM_AUTHORITIES, "authorities")
 
-    for name, client in (registry.auth.clients or {}).items():
-        if mention := key_mention(name, client):
-            yield mention
-
 
 def placeholders(registry: Registry) -> Material:
     """Return what stands for the contents that Envoy gets: enough to show what a registry gives.
@@ -44,6 +41,20 @@ def placeholders(registry: Registry) -> Material:
     """
     found = (mention for mention in mentions(registry) if mention.form != "client key")
     return {mention.source: placeholder(mention.source) for mention in found}
+
+
+def _of_auth(auth: Auth) -> Iterator[Mention]:
+    for name, client in (auth.clients or {}).items():
+        if mention := key_mention(name, client):
+            yield mention
+    for name, shown in (auth.upstream or {}).items():
+        yield _of_upstream(("auth", "upstream", name), shown)
+
+
+def _of_upstream(path: Path, auth: UpstreamAuth) -> Mention:
+    if auth.value_file is not None:
+        return Mention((*path, "value_file"), Source("file", auth.value_file), "text")
+    return Mention((*path, "value_env"), Source("variable", auth.value_env or ""), "text")
 
 
 def _of_tls(path: Path, tls: ListenerTls | UpstreamTls) -> Iterator[Mention]:

@@ -15,6 +15,7 @@ from snapshots.registry.priority_references import check_budgets, check_prioriti
 from snapshots.registry.problems import Path, Refusal, Suggestions, code
 from snapshots.registry.schema import MAX_SPLIT_WEIGHT
 from snapshots.registry.tls_references import check_tls
+from snapshots.registry.upstream_references import check_upstream
 
 Entries = Mapping[str, object]
 
@@ -29,6 +30,7 @@ def check_references(data: Entries, suggestions: Suggestions) -> Iterator[Refusa
     yield from _check_default_model(data, suggestions)
     yield from _check_gateways(data, suggestions)
     yield from check_clients(data, _others(data), suggestions)
+    yield from check_upstream(data, suggestions)
     yield from check_tls(data)
 
 

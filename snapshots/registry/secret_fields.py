@@ -1,4 +1,4 @@
-"""Where a registry says that a secret is: names of files and of variables."""
+"""Where a registry says that a secret is, and in what header it goes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field
 
+from snapshots.registry.fields import RequestHeaderName
 from snapshots.registry.paths import MAX_PATH_CHARACTERS
-from snapshots.registry.problems import ValueRefusedError
+from snapshots.registry.problems import ValueRefusedError, code
 
 SOURCE_PATTERN: Final = r"^\S(.*[^\s/])?$"
 VARIABLE_PATTERN: Final = r"^[A-Za-z_][A-Za-z0-9_]*$"
@@ -28,6 +29,38 @@ def _check_variable(name: str) -> str:
     return name
 
 
+UNSUITABLE: Final = frozenset(
+    {"connection", "content-length", "content-type", "expect", "host", "keep-alive"}
+    | {"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+)
+"""What HTTP itself or the body needs."""
+NOT_FOR_SECRETS: Final = ("x-gateway-", "x-envoy-")
+PREFIX_PATTERN: Final = r"^([!-~][ -~]*)?$"
+MAX_PREFIX_CHARACTERS: Final = 64
+
+
+def _check_secret_header(name: str) -> str:
+    name = name.lower()
+    if name in UNSUITABLE or name.startswith(NOT_FOR_SECRETS):
+        raise ValueRefusedError(
+            f"{code(name)} is no header for a secret", "write authorization, x-api-key or api-key"
+        )
+    return name
+
+
+def _check_prefix(prefix: str) -> str:
+    if not re.fullmatch(PREFIX_PATTERN, prefix):
+        raise ValueRefusedError("cannot stand in a header", 'write prefix: "Bearer "')
+    return prefix
+
+
+SecretHeaderName = Annotated[RequestHeaderName, AfterValidator(_check_secret_header)]
+"""In lower case."""
+SecretPrefix = Annotated[
+    str,
+    AfterValidator(_check_prefix),
+    Field(max_length=MAX_PREFIX_CHARACTERS, json_schema_extra={"pattern": PREFIX_PATTERN}),
+]
 SourceName = Annotated[
     str,
     AfterValidator(_check_source),

@@ -18,7 +18,9 @@ from envoy_data_plane.google.protobuf import Any
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
+from snapshots.ir.secrets import Credential
 from snapshots.resources.balancing import build_policy
+from snapshots.resources.credentials import build_credential_filters
 from snapshots.resources.encode import pack, struct
 from snapshots.resources.endpoints import build_load_assignment
 from snapshots.resources.parts import ADS, cluster_of, seconds
@@ -65,7 +67,12 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
         outlier_detection=_outlier_detection(pool),
         health_checks=[_health_check(pool.health_check)] if pool.health_check else [],
         typed_extension_protocol_options={
-            HTTP_PROTOCOL_OPTIONS: _http_options(pool.name if pool.rewrites else "", pool.shadow)
+            HTTP_PROTOCOL_OPTIONS: _http_options(
+                pool.name if pool.rewrites else "",
+                pool.shadow,
+                pool.foreign_headers,
+                pool.credential,
+            )
         },
         metadata=core_v3.Metadata(
             filter_metadata={names.POOL_METADATA: struct({"pool": pool.name})}
@@ -155,8 +162,16 @@ def _expected(status: int) -> list[type_v3.Int64Range]:
 
 
 @lru_cache(maxsize=MAX_KEPT)
-def _http_options(rewriting: str, shadow: ir.Target | None) -> Any:
+def _http_options(
+    rewriting: str,
+    shadow: ir.Target | None,
+    foreign_headers: tuple[str, ...],
+    credential: Credential | None,
+) -> Any:
     """Return the options of a pool that is *rewriting*, if it has a name, what requests ask for."""
+    filters = build_credential_filters(foreign_headers, credential)
+    if rewriting:
+        filters.append(build_rewrite_filter(rewriting, shadow))
     codec = hcm_v3.HttpFilter(
         name=names.UPSTREAM_CODEC_FILTER, typed_config=pack(upstream_codec_v3.UpstreamCodec())
     )
@@ -164,6 +179,6 @@ def _http_options(rewriting: str, shadow: ir.Target | None) -> Any:
         explicit_http_config=upstreams_v3.HttpProtocolOptionsExplicitHttpConfig(
             http_protocol_options=core_v3.Http1ProtocolOptions()
         ),
-        http_filters=[build_rewrite_filter(rewriting, shadow), codec] if rewriting else [],
+        http_filters=[*filters, codec] if filters else [],
     )
     return pack(options)

@@ -22,7 +22,7 @@ def build_secret(secret: Secret, contents: tuple[Content, ...]) -> tls_v3.Secret
     if secret.kind == "authorities":
         context = tls_v3.CertificateValidationContext(trusted_ca=data[0])
         return tls_v3.Secret(name=secret.name, validation_context=context)
-    value = core_v3.DataSource(inline_bytes=secret.prefix.encode() + contents[0].value)
+    value = core_v3.DataSource(inline_bytes=secret.prefix.encode() + contents[0].value.strip())
     generic = tls_v3.GenericSecret(secret=value)
     return tls_v3.Secret(name=secret.name, generic_secret=generic)
 

@@ -95,6 +95,16 @@ RATE_LIMITS = st.fixed_dictionaries(
 """So high that nobody who asks a little meets one."""
 
 
+CREDENTIALS = st.fixed_dictionaries(
+    {"value_env": st.just("HOME")},
+    optional={
+        "header": st.sampled_from(["authorization", "X-Api-Key"]),
+        "prefix": st.sampled_from(["", "Bearer "]),
+    },
+)
+"""In a variable that is set, and holds nothing secret."""
+
+
 def _mappings(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Data]:
     """Draw a mapping that may have each of *fields*, or not."""
     return st.fixed_dictionaries({}, optional=fields)
@@ -140,10 +150,13 @@ def registries(
 
 
 def _guard(draw: Any, data: Data, *, known_keys: bool) -> None:
-    """Give *data* clients, or not; whoever asks for *known_keys* could not show those."""
+    """Give *data* clients and credentials, or not; where *known_keys* are asked for, no clients."""
     if not known_keys and draw(st.booleans()):
         adapters = [a for pool in data["pools"].values() for a in pool.get("adapters", ())]
         data["auth"] = draw(_auth([*data.get("models", ()), *adapters]))
+    if data["pools"] and draw(st.booleans()):
+        shown = st.dictionaries(st.sampled_from(sorted(data["pools"])), CREDENTIALS, min_size=1)
+        data.setdefault("auth", {})["upstream"] = draw(shown)
 
 
 def _auth(usable: list[str]) -> st.SearchStrategy[Data]:

@@ -19,6 +19,9 @@ from cryptography.hazmat.primitives.serialization import (
 from snapshots.material import Form
 from xds_server.secrets.problems import Fault
 
+MAX_TEXT_CHARACTERS = 8192
+"""Servers seldom take a longer header."""
+
 
 def judge(form: Form, content: bytes, now: datetime) -> Fault | None:
     """Return why *content* does not have the *form* that is needed *now*; None if it does."""
@@ -82,6 +85,8 @@ def _judge_text(content: bytes) -> Fault | None:
         text = content.decode("ascii").strip()
     except UnicodeDecodeError:
         return Fault("is not ASCII text", "a header's value is one line of printable characters")
+    if len(text) > MAX_TEXT_CHARACTERS:
+        return Fault(f"is longer than {MAX_TEXT_CHARACTERS} characters", "is it the right one?")
     if text.isprintable():
         return None
     return Fault(

@@ -4,7 +4,7 @@ The descriptions are read by people: they become the JSON Schema that editors sh
 names of a file fit together is not decided here but in `snapshots.registry.references`.
 """
 
-from snapshots.registry.schema.auth import Auth, Client
+from snapshots.registry.schema.auth import Auth, Client, UpstreamAuth
 from snapshots.registry.schema.file import Registry
 from snapshots.registry.schema.gateways import Extraction, Gateway
 from snapshots.registry.schema.limits import Limits
@@ -33,5 +33,6 @@ __all__ = [
     "Retries",
     "ServedModel",
     "Sticky",
+    "UpstreamAuth",
     "UpstreamTls",
 ]

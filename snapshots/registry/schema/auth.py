@@ -1,4 +1,4 @@
-"""What may stand in `auth`: who may use a gateway, and which models."""
+"""What may stand in `auth`: who may use a gateway, and what servers are shown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from snapshots.registry.fields import Name, literal_or
 from snapshots.registry.problems import ValueRefusedError, code
 from snapshots.registry.schema.part import RegistryPart
 from snapshots.registry.schema.rate_limit import RateLimit
-from snapshots.registry.secret_fields import SourceName, VariableName
+from snapshots.registry.secret_fields import (
+    SecretHeaderName,
+    SecretPrefix,
+    SourceName,
+    VariableName,
+)
 
 CLIENT_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$"
 SHA256_PATTERN: Final = r"^[0-9a-f]{64}$"
@@ -90,8 +95,54 @@ class Client(RegistryPart):
     )
 
 
+AUTHORIZATION: Final = "authorization"
+BEARER: Final = "Bearer "
+
+
+class UpstreamAuth(RegistryPart):
+    """What the servers of a pool are shown."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["value_file"]}, {"required": ["value_env"]}]}
+    )
+
+    header: SecretHeaderName = Field(
+        default=AUTHORIZATION,
+        description="The request header that the servers expect it in.",
+        examples=["authorization", "x-api-key"],
+    )
+    value_file: SourceName | None = Field(
+        default=None,
+        description=(
+            "File that holds the secret and nothing else; a relative path starts at the registry's "
+            "folder. A changed file takes effect at once."
+        ),
+        examples=["secrets/provider"],
+    )
+    value_env: VariableName | None = Field(
+        default=None,
+        description="Variable in the control plane's environment that holds the secret.",
+        examples=["PROVIDER_KEY"],
+    )
+    prefix: SecretPrefix | None = Field(
+        default=None,
+        description=(
+            "What stands before the secret in the header; without it `Bearer ` for "
+            "`authorization`, and nothing for any other header."
+        ),
+        examples=["Bearer ", ""],
+    )
+
+    @property
+    def written_prefix(self) -> str:
+        """What stands before the secret."""
+        if self.prefix is not None:
+            return self.prefix
+        return BEARER if self.header == AUTHORIZATION else ""
+
+
 class Auth(RegistryPart):
-    """Who may use the gateways."""
+    """Who may use the gateways, and what these show to the servers."""
 
     clients: dict[ClientName, Client] | None = Field(
         default=None,
@@ -99,5 +150,13 @@ class Auth(RegistryPart):
         description=(
             "By name, who may use the gateways. While there is one, a request without the key "
             "of one of them is answered with 401."
+        ),
+    )
+    upstream: dict[Name, UpstreamAuth] | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "By the name of a pool, the secret that its servers are shown with each request. "
+            "Neither clients nor the servers of other pools get it."
         ),
     )

@@ -229,6 +229,22 @@ def test_limits_are_told():
     )
 
 
+def test_credentials_are_told_by_where_they_are():
+    text = """
+    pools: {a: {endpoints: ["10.0.0.1:1"]}, b: {endpoints: ["10.0.0.2:1"]}}
+    models: {both: {pool: a, fallback: [b]}}
+    auth: {upstream: {b: {value_file: secrets/b}}}
+    """
+    [gateway] = translate(registry(text)).gateways
+
+    rules = explain(gateway, Request("both")).rules
+
+    assert rules[-2:] == (
+        "pool 'a' gets no authorization: another pool sets it for itself",
+        "pool 'b' is shown what the file secrets/b holds, as authorization",
+    )
+
+
 def test_a_pool_that_is_reached_by_tls_is_told_with_the_name_that_it_must_prove():
     text = """
     pools:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from snapshots.build import SnapshotBuilder
 from snapshots.ir import names
 from snapshots.ir.translate import translate
+from snapshots.registry.mentions import placeholders
 from snapshots.render import render
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot
 from snapshots.type_urls import PUSH_ORDER, ROUTE, SCOPED_ROUTE
@@ -20,8 +21,9 @@ from tests.support.registries import Data, registries, registry_of
 a_few = settings(max_examples=50, deadline=None)
 
 
-def build(data: Data) -> Snapshot:
-    return SnapshotBuilder().build(registry_of(data))
+def build(data: Data, builder: SnapshotBuilder | None = None) -> Snapshot:
+    registry = registry_of(data)
+    return (builder or SnapshotBuilder()).build(registry, placeholders(registry))
 
 
 def resources(snapshot: Snapshot) -> dict[tuple[str, ...], tuple[Resource, tuple[str, ...]]]:
@@ -129,7 +131,7 @@ def first_models(data: Data) -> dict[str, str]:
 def test_what_is_remembered_of_the_last_registry_changes_nothing(several):
     builder = SnapshotBuilder()
     for data in several:
-        after_others = builder.build(registry_of(data))
+        after_others = build(data, builder)
 
         assert after_others.revision == build(data).revision
         assert resources(after_others) == resources(build(data))

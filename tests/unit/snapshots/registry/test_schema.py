@@ -111,6 +111,7 @@ def test_every_part_of_the_file_is_found():
         ("auth",): "Auth",
         ("auth", "clients", ANY): "Client",
         ("auth", "clients", ANY, "rate_limit"): "RateLimit",
+        ("auth", "upstream", ANY): "UpstreamAuth",
     }
 
 

@@ -118,3 +118,47 @@ def test_authorities_may_be_a_bundle_with_old_ones(read, folder, authority):
     replace(folder / "ca.pem", old + authority.pem)
 
     assert read()
+
+
+SHOWN = b"""\
+version: 1
+pools: {a: {endpoints: []}}
+auth:
+  upstream:
+    a: {value_file: shown}
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b" \r\n", "is empty"),
+        (b"one\ntwo", "has more than one line"),
+        ("schlüssel".encode(), "is not ASCII text"),
+        (b"k" * 8193, "is longer than 8192 characters"),
+        (None, "does not exist"),
+    ],
+)
+def test_what_can_be_no_header_is_refused_in_words_that_do_not_hold_it(tmp_path, content, words):
+    if content is not None:
+        (tmp_path / "shown").write_bytes(content)
+    reader = MaterialReader(tmp_path / "registry.yaml", {})
+
+    said = refusal(lambda: reader.read(load_registry(SHOWN, "registry.yaml"), SHOWN))
+
+    assert ":5:9: auth.upstream.a.value_file: " in said
+    assert words in said
+    if content and content.strip():
+        assert content.decode() not in said
+
+
+def test_a_variable_holds_what_is_shown_too(tmp_path):
+    text = SHOWN.replace(b"value_file: shown", b"value_env: SHOWN")
+    registry = load_registry(text, "registry.yaml")
+
+    material = MaterialReader(tmp_path / "r.yaml", {"SHOWN": "x"}).read(registry, text)
+    said = refusal(lambda: MaterialReader(tmp_path / "r.yaml", {}).read(registry, text))
+
+    assert [content.value for content in material.values()] == [b"x"]
+    assert "auth.upstream.a.value_env: the environment variable SHOWN is not set" in said

@@ -1,0 +1,51 @@
+"""A server that remembers the headers of all that it was sent, and answers as it is told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from multidict import CIMultiDictProxy
+
+
+@dataclass(slots=True)
+class RecordingServer:
+    """One that runs."""
+
+    address: str = ""
+    status: int = 200
+    """What it answers."""
+    seen: list[CIMultiDictProxy[str]] = field(default_factory=list)
+    """The headers of each request."""
+
+    def values(self, header: str) -> set[str | None]:
+        """Return all that it has seen in *header*; None: a request without it."""
+        return {headers.get(header) for headers in self.seen}
+
+    def all_values(self, header: str) -> set[tuple[str, ...]]:
+        """Return the same, with all that a request has in *header*."""
+        return {tuple(headers.getall(header, ())) for headers in self.seen}
+
+
+@asynccontextmanager
+async def recording_server(status: int = 200) -> AsyncIterator[RecordingServer]:
+    """Run a server that answers everything with *status*."""
+    server = RecordingServer(status=status)
+
+    async def answer(request: web.Request) -> web.Response:
+        server.seen.append(request.headers)
+        return web.json_response({}, status=server.status)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        server.address = f"{host}:{port}"
+        yield server
+    finally:
+        await runner.cleanup()

@@ -26,8 +26,18 @@ from envoy_data_plane.google.protobuf import Any
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.resources.encode import pack, struct
+from snapshots.resources.local_replies import LocalReply
 from snapshots.resources.parts import set_header
-from snapshots.resources.scripts import KEYS_ARE_CHECKED, key_script
+from snapshots.resources.scripts import CLIENTS_UNKNOWN_STATUS, KEYS_ARE_CHECKED, key_script
+
+CLIENTS_UNKNOWN = LocalReply(
+    status=503,
+    code="clients_unavailable",
+    message="The gateway does not know its clients yet. Try again later.",
+    kind="server_error",
+    original_status=CLIENTS_UNKNOWN_STATUS,
+    retry_after=True,
+)
 
 
 def build_key_filter() -> lua_v3.Lua:
@@ -36,9 +46,13 @@ def build_key_filter() -> lua_v3.Lua:
 
 
 def key_check(clients: tuple[ir.Client, ...]) -> dict[str, Any]:
-    """Return what makes the filter ask for the keys of *clients*, if there are any."""
+    """Return what makes the filter ask for the keys of *clients*.
+
+    If there are none, it is off: connections from when there were some have it still, and without
+    a word of the routes it lets nobody pass.
+    """
     if not clients:
-        return {}
+        return {names.KEY_FILTER: pack(lua_v3.LuaPerRoute(disabled=True))}
     context = {client.key_sha256: client.name for client in clients}
     context[KEYS_ARE_CHECKED] = "yes"
     return {names.KEY_FILTER: pack(lua_v3.LuaPerRoute(filter_context=struct(context)))}

@@ -12,6 +12,7 @@ from envoy_data_plane.google.protobuf import Any
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.resources.access_logs import build_access_logs
+from snapshots.resources.client_parts import CLIENTS_UNKNOWN
 from snapshots.resources.edge import guard
 from snapshots.resources.encode import pack
 from snapshots.resources.http_filters import build_http_filters
@@ -50,15 +51,17 @@ def _manager(gateway: ir.Gateway) -> Any:
         scoped_routes=_scoped_routes(),
         http_filters=build_http_filters(gateway),
         access_log=build_access_logs(gateway.access_log),
-        local_reply_config=build_local_replies(_replies_of_limits(gateway)),
+        local_reply_config=build_local_replies(_further_replies(gateway)),
     )
     guard(manager, gateway)
     return pack(manager)
 
 
-def _replies_of_limits(gateway: ir.Gateway) -> tuple[LocalReply, ...]:
-    limited = RATE_LIMITED if gateway.limits_clients or gateway.limits_models else ()
-    return (*limited, *(SHEDDING if gateway.sheds else ()))
+def _further_replies(gateway: ir.Gateway) -> tuple[LocalReply, ...]:
+    replies: tuple[LocalReply, ...] = (CLIENTS_UNKNOWN,) if gateway.clients else ()
+    if gateway.limits_clients or gateway.limits_models:
+        replies += RATE_LIMITED
+    return (*replies, *SHEDDING) if gateway.sheds else replies
 
 
 def _scoped_routes() -> hcm_v3.ScopedRoutes:

@@ -39,6 +39,9 @@ INVALID_KEY = {
     }
 }
 
+CLIENTS_UNKNOWN_STATUS = 511
+"""What the script of the keys answers before it knows of clients; the local replies word it."""
+
 LuaValue = str | int | Mapping[str, "LuaValue"] | list["LuaValue"]
 
 
@@ -125,6 +128,7 @@ def key_script() -> str:
         "MAX_KEY_CHARACTERS": names.MAX_KEY_CHARACTERS,
         "MAX_REMEMBERED": MAX_REMEMBERED_KEYS,
         "REFUSAL": [headers, json.dumps(INVALID_KEY)],
+        "NOT_READY": {":status": str(CLIENTS_UNKNOWN_STATUS)},
     }
     return _locals(constants) + _sources("sha256", "client_keys")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from snapshots.resources import no_model_routes
 from tests.support.deployment import Answer, Deployment, deployment
 from tests.support.header_server import header_server
 from tests.support.load import chat_request, continuous_load
@@ -269,6 +270,16 @@ async def test_the_access_log_names_client_model_and_what_became_of_it(variant, 
     ]
     assert lines[0]["duration_ms"] >= lines[0]["first_byte_ms"] >= 0
     assert lines[0]["bytes_sent"] > lines[0]["bytes_received"] > 0
+
+
+async def test_nobody_gets_in_while_envoy_does_not_know_the_clients(variant, tmp_path, monkeypatch):
+    monkeypatch.setattr(no_model_routes, "key_check", lambda _clients: {})
+    async with guarded(tmp_path, variant) as deployed:
+        answers = [await ask(deployed, key) for key in (None, OTHER_KEY, WIDE_KEY)]
+        listed = await deployed.send("GET", "/v1/models")
+
+    assert {code(answer) for answer in (*answers, listed)} == {(503, "clients_unavailable")}
+    assert listed.headers["retry-after"]
 
 
 async def test_clients_come_and_go_without_a_lost_request(variant, tmp_path):

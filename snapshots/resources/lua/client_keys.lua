@@ -1,9 +1,10 @@
 -- Lets a request pass that shows the key of a client, and says in CLIENT_HEADER whose it is.
 --
--- Before this stand, generated: CLIENT_HEADER, CHECKED, MAX_KEY_CHARACTERS, MAX_REMEMBERED and REFUSAL
--- (headers and body of the answer to everybody else). The route's filter context holds the clients: by the SHA-256 of
--- the key, its name; and CHECKED, which no digest is. Without that the routes do not ask for keys
--- yet, or no longer, whereas the listener does.
+-- Before this stand, generated: CLIENT_HEADER, CHECKED, MAX_KEY_CHARACTERS, MAX_REMEMBERED, REFUSAL
+-- (headers and body of the answer to everybody else) and NOT_READY (headers of the answer
+-- while the clients are not known). The route's filter context holds the clients: by the SHA-256 of the key, its name;
+-- and CHECKED, which no digest is. Without that the routes have not come yet, or were refused;
+-- routes that ask for no keys any longer switch this off.
 
 local function bearer(authorization)
   local scheme, key = string.match(authorization, "^(%a+) +(%S+)$")
@@ -36,7 +37,9 @@ end
 
 function envoy_on_request(handle)
   local clients = handle:filterContext()
-  if not clients or not clients:get(CHECKED) then return end
+  if not clients or not clients:get(CHECKED) then
+    return handle:respond(NOT_READY)
+  end
   local headers = handle:headers()
   local key = shown_key(headers)
   local client = key and #key <= MAX_KEY_CHARACTERS and client_of(key, clients)

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from lupa import luajit21
 
 from snapshots.ir.names import CLIENT_HEADER, MAX_KEY_CHARACTERS
-from snapshots.resources.scripts import KEYS_ARE_CHECKED, MAX_REMEMBERED_KEYS, key_script
+from snapshots.resources.scripts import (
+    CLIENTS_UNKNOWN_STATUS,
+    KEYS_ARE_CHECKED,
+    MAX_REMEMBERED_KEYS,
+    key_script,
+)
 from tests.support.lua_filter import LuaFilter, Outcome
 
 KEY = "a-key-of-team-a-0123456789"
@@ -106,10 +111,12 @@ def test_the_longest_key_is_looked_at():
 
 
 @pytest.mark.parametrize("clients", [None, {}])
-def test_nobody_is_asked_for_a_key_where_the_routes_do_not_say_so(clients):
-    outcome = run({"authorization": "Bearer of-the-server"}, clients)
+def test_nobody_passes_while_the_clients_are_not_known(clients):
+    outcome = run({"authorization": f"Bearer {KEY}"}, clients)
 
-    assert outcome == Outcome()
+    assert outcome.answer is not None
+    assert outcome.answer[0] == {":status": str(CLIENTS_UNKNOWN_STATUS)}
+    assert not outcome.headers
 
 
 def test_a_key_that_was_shown_before_means_what_the_routes_say_now():

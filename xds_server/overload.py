@@ -41,7 +41,7 @@ def overload_manager(max_heap_bytes: int, max_connections: int) -> dict[str, Any
     """Return the section `overload_manager` of a bootstrap."""
     return {
         "refresh_interval": "0.25s",
-        # Streams that hold 1 MiB or more are known by what they hold.
+        # Streams of HTTP/2 that hold 1 MiB or more are known by what they hold.
         "buffer_factory_config": {"minimum_account_to_track_power_of_two": 20},
         "resource_monitors": [
             _monitor(
@@ -54,6 +54,11 @@ def overload_manager(max_heap_bytes: int, max_connections: int) -> dict[str, Any
             ),
         ],
         "actions": _actions(),
+        "loadshed_points": [
+            # Of HTTP/1.1, Envoy does not know what a stream holds: what goes on sending is cut. An
+            # answer sends nothing.
+            _action("load_shed_points.http1_server_abort_dispatch", _at(0.97)),
+        ],
     }
 
 
@@ -82,17 +87,17 @@ def _actions() -> list[dict[str, Any]]:
         ],
     }
     return [
-        _action("reduce_timeouts", _scaled(0.85, 0.95)) | {"typed_config": idle},
-        _action("shrink_heap", _at(0.90)),
-        _action("disable_http_keepalive", _at(0.92)),
-        _action("reset_high_memory_stream", _scaled(0.92, 0.98)),
-        _action("stop_accepting_requests", _at(0.95)),
-        _action("reject_incoming_connections", _at(0.98)),
+        _action("overload_actions.reduce_timeouts", _scaled(0.85, 0.95)) | {"typed_config": idle},
+        _action("overload_actions.shrink_heap", _at(0.90)),
+        _action("overload_actions.disable_http_keepalive", _at(0.92)),
+        _action("overload_actions.reset_high_memory_stream", _scaled(0.92, 0.98)),
+        _action("overload_actions.stop_accepting_requests", _at(0.95)),
+        _action("overload_actions.reject_incoming_connections", _at(0.98)),
     ]
 
 
 def _action(name: str, trigger: dict[str, Any]) -> dict[str, Any]:
-    return {"name": f"envoy.overload_actions.{name}", "triggers": [{"name": _HEAP, **trigger}]}
+    return {"name": f"envoy.{name}", "triggers": [{"name": _HEAP, **trigger}]}
 
 
 def _at(share: float) -> dict[str, Any]:

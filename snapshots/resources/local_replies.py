@@ -27,6 +27,8 @@ MALFORMED_REQUEST = (
     "The request is not HTTP as this gateway takes it: well-formed, of version 1.1 or 2, and with "
     "no `_` in names of headers."
 )
+TOO_LARGE_HEADERS = "The request has too many headers, or its headers or its URL are too long."
+SHORT_OF_MEMORY = "The gateway is short of memory. Try again later."
 EXTRACTION_UNAVAILABLE = "The gateway cannot read the model name at the moment. Try again later."
 
 
@@ -65,16 +67,26 @@ LOCAL_REPLIES = (
     LocalReply(
         status=431,
         code="headers_too_large",
-        message="The request has too many headers, or its headers or its URL are too long.",
+        message=TOO_LARGE_HEADERS,
         kind=INVALID_REQUEST,
         original_status=431,
     ),
     LocalReply(
         status=503,
         code="gateway_overloaded",
-        message="The gateway is short of memory. Try again later.",
+        message=SHORT_OF_MEMORY,
         kind=SERVER_ERROR,
-        flags=("OM",),
+        original_status=503,
+        unread=True,
+        retry_after=True,
+    ),
+    LocalReply(  # given for an upload that went on in spite of that
+        status=503,
+        code="gateway_overloaded",
+        message=SHORT_OF_MEMORY,
+        kind=SERVER_ERROR,
+        original_status=500,
+        without_model=True,
         retry_after=True,
     ),
     LocalReply(
@@ -157,6 +169,13 @@ LOCAL_REPLIES = (
             retry_after=True,
         )
         for original_status in (503, 504)
+    ),
+    LocalReply(  # what is left of 503: our own headers do not fit in, next to the client's
+        status=431,
+        code="headers_too_large",
+        message=TOO_LARGE_HEADERS,
+        kind=INVALID_REQUEST,
+        original_status=503,
     ),
 )
 """The first that matches is given."""

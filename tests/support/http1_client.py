@@ -58,6 +58,11 @@ class Http1Client:
         is_json = headers.get("content-type") == "application/json" and body
         return Answer(status, headers, body, json.loads(body) if is_json else None)
 
+    async def read(self, size: int) -> bytes:
+        """Return what is there, at most *size* bytes, once there is something; empty: the end."""
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            return await self._reader.read(size)
+
     async def closed(self) -> None:
         """Wait until the other end closes, or resets, the connection."""
         async with asyncio.timeout(ANSWER_TIMEOUT_S):

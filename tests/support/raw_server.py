@@ -42,7 +42,7 @@ class RawServer:
 async def raw_server() -> AsyncIterator[RawServer]:
     """Run one on a free port meanwhile."""
     server = RawServer()
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0, limit=2**20)
     async with listening:
         server.address = "{}:{}".format(*listening.sockets[0].getsockname()[:2])
         yield server

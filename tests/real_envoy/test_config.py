@@ -36,6 +36,10 @@ EDITS = [
     ("llama-3b: 30, by-name: 0", "by-name: 30"),
     ("zone: y}]", "zone: x}]"),
     ("    adapters: [food-review, модель/ü]\n", ""),
+    ("paths: [/v1/1b]", "paths: [/v1/1b], rate_limit: {requests_per_second: 10, burst: 20}"),
+    ("    health_check: {path: /health", "    max_requests: 9\n    health_check: {path: /health"),
+    ("{pool: llama-1b, ", "{pool: llama-1b, priority: sheddable, "),
+    ("priority: sheddable", "priority: critical"),
 ]
 
 
@@ -55,7 +59,9 @@ async def as_envoy_runs(deployed: Deployment) -> dict[str, list[dict[str, Any]]]
         "clusters": [each["cluster"] for each in found["dynamic_active_clusters"]],
         "endpoints": [each["endpoint_config"] for each in found["dynamic_endpoint_configs"]],
     }
-    return {section: [_plain(section, each) for each in resources[section]] for section in SECTIONS}
+    return {
+        section: [_plain(section, each) for each in dumped] for section, dumped in resources.items()
+    }
 
 
 def _plain(section: str, dumped: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +72,8 @@ def _plain(section: str, dumped: dict[str, Any]) -> dict[str, Any]:
     plain = json.loads(MessageToJson(read, preserving_proto_field_name=True))
     # The one field that our messages, older than Envoy, do not know.
     for policy, dumped_policy in zip(retry_policies(plain), retry_policies(dumped), strict=True):
-        policy["refresh_cluster_on_retry"] = dumped_policy["refresh_cluster_on_retry"]
+        if "refresh_cluster_on_retry" in dumped_policy:
+            policy["refresh_cluster_on_retry"] = dumped_policy["refresh_cluster_on_retry"]
     return plain
 
 

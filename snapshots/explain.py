@@ -235,8 +235,8 @@ def _about_pools(pools: list[ir.Pool]) -> Iterator[str]:
             [source] = pool.credential.secret.sources
             header = pool.credential.header
             yield f"pool {pool.name!r} is shown what {source} holds, as {header}"
-        if pool.foreign_headers:
-            dropped = ", ".join(pool.foreign_headers)
+        if pool.header_rules.foreign:
+            dropped = ", ".join(pool.header_rules.foreign)
             yield f"pool {pool.name!r} gets no {dropped}: another pool sets it for itself"
 
 

@@ -24,7 +24,7 @@ def add_credentials(registry: schema.Registry, pools: dict[str, ir.Pool]) -> Non
         pools[name] = replace(
             pools[name],
             credential=_credential(name, upstream[name]) if name in upstream else None,
-            foreign_headers=foreign.get(name, ()),
+            header_rules=ir.HeaderRules(tuple(sorted(own.get(name, ()))), foreign.get(name, ())),
         )
 
 

@@ -10,15 +10,25 @@ from typing import Literal
 
 from snapshots.ir import names
 from snapshots.ir.edge import USUAL_EDGE, Edge
-from snapshots.ir.pools import Endpoint, HealthCheck, LoadBalancing, Pool, Target
+from snapshots.ir.pools import (
+    NO_RULES,
+    Endpoint,
+    HeaderRules,
+    HealthCheck,
+    LoadBalancing,
+    Pool,
+    Target,
+)
 from snapshots.ir.secrets import ListenerTls
 
 __all__ = [
+    "NO_RULES",
     "Bounds",
     "Client",
     "Endpoint",
     "Extraction",
     "Gateway",
+    "HeaderRules",
     "HealthCheck",
     "Intent",
     "LoadBalancing",

@@ -99,8 +99,18 @@ CREDENTIAL_FILTER: Final = "modelyard.credential"
 UPSTREAM_CODEC_FILTER: Final = "envoy.filters.http.upstream_codec"
 
 
-def cluster_name(pool: str) -> str:
-    """Return the name of the cluster, and of the load assignment, of *pool*; unique by pool."""
+def cluster_name(pool: str, own: tuple[str, ...] = (), foreign: tuple[str, ...] = ()) -> str:
+    """Return the name of the cluster, and of the load assignment, of *pool*.
+
+    It tells what headers the pool sets for its *own*, and which *foreign* ones it drops: so an edit
+    of these makes other clusters, and routes leave all the old ones for the new ones at once.
+    """
+    signs = [f"+{header}" for header in own] + [f"-{header}" for header in foreign]
+    return f"pool{''.join(signs)}/{pool}"
+
+
+def pool_stats(pool: str) -> str:
+    """Return under which name statistics and access logs tell of *pool*."""
     return f"pool/{pool}"
 
 

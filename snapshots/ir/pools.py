@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from snapshots.ir.secrets import Credential, UpstreamTls
 
@@ -31,6 +31,19 @@ class HealthCheck:
     """Checks in a row. Likewise `healthy_after`."""
     healthy_after: int = 1
     status: int = 200
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class HeaderRules:
+    """Which request headers a pool has a say in."""
+
+    own: tuple[str, ...] = ()
+    """Those that it sets for itself; sorted, in lower case. Likewise `foreign`."""
+    foreign: tuple[str, ...] = ()
+    """Those that other pools of its models set for themselves, so that it drops them."""
+
+
+NO_RULES: Final = HeaderRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +81,7 @@ class Pool:
     max_critical_requests: int | None = None
     credential: Credential | None = None
     """None: its servers are shown what the client sent."""
-    foreign_headers: tuple[str, ...] = ()
-    """What other pools of its models set for themselves, so that it drops them; sorted."""
+    header_rules: HeaderRules = NO_RULES
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -83,3 +95,5 @@ class Target:
     """The `model` that the servers expect; empty: the body stays as it is."""
     keep: tuple[str, ...]
     """Names that are not rewritten although `rewrite_to` is set: the pool's adapters."""
+    header_rules: HeaderRules = NO_RULES
+    """Of the pool."""

@@ -31,7 +31,7 @@ def translate(registry: schema.Registry, digests: KeyDigests = NO_DIGESTS) -> ir
     pools = {name: _pool(name, pool) for name, pool in registry.pools.items()}
     tell_pools_of_models(registry, pools)
     add_credentials(registry, pools)
-    translator = _Names(registry)
+    translator = _Names(registry, pools)
     clients = translate_clients(registry, digests)
     gateways = (
         _gateway(name, registry, translator, pools, clients) for name in sorted(registry.gateways)
@@ -73,8 +73,9 @@ def _health_check(check: schema.HealthCheck) -> ir.HealthCheck:
 class _Names:
     """The routable names of a registry, and where each goes."""
 
-    def __init__(self, registry: schema.Registry) -> None:
+    def __init__(self, registry: schema.Registry, pools: dict[str, ir.Pool]) -> None:
         self._registry = registry
+        self._pools = pools
         self._restrictions = Restrictions(registry)
         self._first_model = self._first_models()
 
@@ -121,7 +122,7 @@ class _Names:
     def _target(self, pool: str, weight: int) -> ir.Target:
         wanted = self._registry.pools[pool]
         keep = tuple(sorted(wanted.adapters)) if wanted.model else ()
-        return ir.Target(pool, weight, wanted.model or "", keep)
+        return ir.Target(pool, weight, wanted.model or "", keep, self._pools[pool].header_rules)
 
     def of_adapter(self, pool: str, adapter: str) -> ir.Route:
         """Return the route of *adapter*; all but its pool is as for the pool's first model."""
@@ -130,7 +131,7 @@ class _Names:
         return ir.Route(
             name=adapter,
             base_model=self._registry.pools[pool].model or owner or pool,
-            targets=(ir.Target(pool, 1, "", ()),),
+            targets=(ir.Target(pool, 1, "", (), self._pools[pool].header_rules),),
             timeout_s=model.timeout.total_seconds(),
             idle_timeout_s=model.idle_timeout.total_seconds(),
             sticky=_sticky(model.sticky),

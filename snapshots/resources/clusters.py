@@ -70,7 +70,7 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
             HTTP_PROTOCOL_OPTIONS: _http_options(
                 pool.name if pool.rewrites else "",
                 pool.shadow,
-                pool.foreign_headers,
+                pool.header_rules.foreign,
                 pool.credential,
             )
         },
@@ -78,6 +78,8 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
             filter_metadata={names.POOL_METADATA: struct({"pool": pool.name})}
         ),
     )
+    if pool.header_rules != ir.NO_RULES and not pool.shadow:
+        cluster.alt_stat_name = names.pool_stats(pool.name)
     if pool.tls:
         cluster.transport_socket = upstream_socket(pool.tls)
     _set_discovery(cluster, pool)

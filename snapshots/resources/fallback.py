@@ -32,7 +32,7 @@ from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.resources.chosen_pool import write_chosen_pool
 from snapshots.resources.encode import Plain, pack, struct
-from snapshots.resources.parts import set_header
+from snapshots.resources.parts import cluster_to, set_header
 from snapshots.resources.priorities import mark_priority, refuse_when_shed
 from snapshots.resources.retries import build_retry_policy
 from snapshots.resources.rewrite import rewrite_per_route
@@ -94,10 +94,10 @@ def _chains(route: ir.Route) -> Iterator[tuple[str, list[Group]]]:
         yield "", [tuple(chosen), *behind]
         return
     for target in chosen:
-        yield names.cluster_name(target.pool), [(target,), *behind]
+        yield cluster_to(target), [(target,), *behind]
     if route.bounds:
         for at, target in enumerate(route.fallback):
-            yield names.cluster_name(target.pool), behind[at:]
+            yield cluster_to(target), behind[at:]
 
 
 def _with_header(match: route_v3.RouteMatch, header: str, value: str) -> route_v3.RouteMatch:
@@ -134,7 +134,7 @@ def _priority_group(tries: list[Group]) -> route_v3.ClusterSpecifierPlugin:
 
 
 def _member(target: ir.Target) -> dict[str, Plain]:
-    return {"cluster_name": names.cluster_name(target.pool), "weight": target.weight}
+    return {"cluster_name": cluster_to(target), "weight": target.weight}
 
 
 def _specifier(name: str, config: Any) -> route_v3.ClusterSpecifierPlugin:
@@ -178,12 +178,9 @@ def _room_route(
     """Return the route to the first pool of its chain that has room; the last, without chains."""
     bounds = {bound.pool: bound for bound in route.bounds}
     behind = [_entry(target, bounds) for target in route.fallback]
-    chains = {
-        names.cluster_name(target.pool): [_entry(target, bounds), *behind]
-        for target in route.targets
-    }
-    first = names.cluster_name(route.targets[0].pool)
-    last = names.cluster_name(route.fallback[-1].pool) if route.fallback else first
+    chains = {cluster_to(target): [_entry(target, bounds), *behind] for target in route.targets}
+    first = cluster_to(route.targets[0])
+    last = cluster_to(route.fallback[-1]) if route.fallback else first
     script = free_pool_script(chains, first, shed=names.SHED_CLUSTER if route.sheds else "")
     specifier = lua_cluster_v3.LuaConfig(
         source_code=core_v3.DataSource(inline_string=script), default_cluster=last
@@ -208,4 +205,4 @@ def _room_route(
 def _entry(target: ir.Target, bounds: dict[str, ir.Bounds]) -> list[str | int]:
     bound = bounds.get(target.pool)
     requests, pending = (bound.max_requests, bound.max_pending) if bound else (None, None)
-    return [names.cluster_name(target.pool), requests or 0, pending or 0]
+    return [cluster_to(target), requests or 0, pending or 0]

@@ -22,7 +22,15 @@ RENAMING_BYTES = 512
 
 def cluster_of(pool: ir.Pool) -> str:
     """Return the name of the cluster, and of the load assignment, of *pool*."""
-    return names.shadow_name(pool.name) if pool.shadow else names.cluster_name(pool.name)
+    if pool.shadow:
+        return names.shadow_name(pool.name)
+    return names.cluster_name(pool.name, pool.header_rules.own, pool.header_rules.foreign)
+
+
+def cluster_to(target: ir.Target) -> str:
+    """Return the name of the cluster that requests for *target* go to."""
+    rules = target.header_rules
+    return names.cluster_name(target.pool, rules.own, rules.foreign)
 
 
 def body_limit(extraction: ir.Extraction) -> int:

@@ -11,7 +11,7 @@ from envoy_data_plane.envoy.type import v3 as type_v3
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
-from snapshots.resources.parts import body_limit, literal, seconds, set_header
+from snapshots.resources.parts import body_limit, cluster_to, literal, seconds, set_header
 from snapshots.resources.retries import build_retry_policy
 from snapshots.resources.rewrite import rewrite_per_route
 from snapshots.resources.sticky import build_hash_policies, shares_of_hash
@@ -84,7 +84,7 @@ def _share(
 ) -> route_v3.WeightedClusterClusterWeight:
     named = [set_header(names.POOL_HEADER, literal(target.pool))] if response_headers else []
     return route_v3.WeightedClusterClusterWeight(
-        name=names.cluster_name(target.pool),
+        name=cluster_to(target),
         weight=target.weight,
         response_headers_to_add=named,
         typed_per_filter_config=rewrite_per_route(target, mixed=mixed),

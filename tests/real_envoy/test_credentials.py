@@ -19,6 +19,7 @@ pytestmark = pytest.mark.envoy
 SECRET, OTHER, NEXT = "first-secret-0123456789", "other-secret-0123456789", "next-secret-0123456789"
 CLIENTS_OWN = {"authorization": "Bearer clients-own", "x-api-key": "clients-own"}
 SETTLE_TIMEOUT_S = 20.0
+WORKERS = 4
 
 REGISTRY = """\
 version: 1
@@ -83,11 +84,18 @@ async def test_a_servers_credential_replaces_what_the_client_sent(variant, tmp_p
     assert servers["alone"].values("authorization") == {"Bearer clients-own"}
 
 
-@pytest.mark.parametrize(("model", "models"), [("split", SPLIT), ("chain", FALLBACK)])
+BOUNDED = REGISTRY.replace('"<keyed>"],', '"<keyed>"], max_requests: 100,')
+
+
+@pytest.mark.parametrize(
+    ("model", "models", "registry"),
+    [("split", SPLIT, REGISTRY), ("chain", FALLBACK, REGISTRY), ("chain", FALLBACK, BOUNDED)],
+    ids=["split", "fallback", "fallback-when-full"],
+)
 async def test_a_request_that_is_tried_at_another_pool_takes_no_credential_with_it(
-    variant, tmp_path, model, models
+    variant, tmp_path, model, models, registry
 ):
-    async with credentials(tmp_path, variant, models) as (deployed, servers):
+    async with credentials(tmp_path, variant, models, registry) as (deployed, servers):
         servers["keyed"].status = servers["other"].status = 503
         statuses = {(await ask(deployed, model)).status for _ in range(30)}
         servers["plain"].status, servers["other"].status = 503, 200
@@ -101,6 +109,17 @@ async def test_a_request_that_is_tried_at_another_pool_takes_no_credential_with_
     assert servers["other"].values("x-api-key") == {OTHER}
     assert servers["plain"].values("authorization") == {None}
     assert servers["plain"].values("x-api-key") == {None}
+
+
+async def test_access_logs_tell_the_pool_as_ever(variant, tmp_path):
+    log = tmp_path / "access.log"
+    gateway = f'gateways: {{default: {{listen: "<gateway>", access_log: "{log}"}}}}\npools:'
+    registry = REGISTRY.replace("pools:", gateway)
+    async with credentials(tmp_path, variant, SPLIT, registry) as (deployed, _servers):
+        answer = await ask(deployed, "first")
+
+    assert answer.pool == "keyed"
+    assert json.loads(log.read_text())["cluster"] == "pool/keyed"
 
 
 async def test_a_server_that_cannot_be_reached_leaves_no_credential_to_the_next(variant, tmp_path):
@@ -162,7 +181,8 @@ async def test_a_credential_comes_and_goes_under_load(variant, tmp_path):
     async with credentials(tmp_path, variant, SPLIT, without) as (deployed, servers):
         server = servers["keyed"]
         text = deployed.registry.read_text()
-        async with continuous_load(str(deployed.gateway), [chat_request("first")]) as load:
+        requests = [chat_request("first"), chat_request("split")]
+        async with continuous_load(str(deployed.gateway), requests) as load:
             await load.answered(20)
             await deployed.write(text + REGISTRY[REGISTRY.index("auth:") :])
             await until_seen(server, f"Bearer {SECRET}")
@@ -247,3 +267,28 @@ async def test_a_header_that_the_client_sends_twice_does_not_get_by(variant, tmp
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert servers["other"].all_values("x-api-key") == {(OTHER,)}
+
+
+async def test_no_edit_of_credentials_shows_one_to_another_pool_even_for_a_moment(
+    variant, tmp_path
+):
+    registry = REGISTRY.replace('["<plain>"], health_check: false', '["<plain>"]')
+    auth = registry[registry.index("auth:") :]
+    async with credentials(tmp_path, variant, SPLIT, registry) as (deployed, servers):
+        servers["keyed"].status = servers["other"].status = 503
+        servers["plain"].health_delay_s = 0.3  # so that its cluster is the last to change
+        text = deployed.registry.read_text()
+        of_one = text.replace("    other: {header: x-api-key, value_file: other.secret}\n", "")
+        edits = (text.replace(auth, ""), text, of_one, text, text.replace(auth, ""))
+        load = continuous_load(str(deployed.gateway), [chat_request("split")], workers=WORKERS)
+        async with load as running:
+            for each in edits:
+                await deployed.write(each)
+                await running.answered(50)
+
+    assert servers["plain"].values("authorization") == {None}
+    assert servers["plain"].values("x-api-key") == {None}
+    assert servers["other"].values("authorization") == {None}
+    assert servers["keyed"].values("x-api-key") == {None}
+    # What was between two tries at that moment is not tried again.
+    assert running.report.failures <= WORKERS * len(edits), running.report.summary()

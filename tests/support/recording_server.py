@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
 from multidict import CIMultiDictProxy
+
+HEALTH_PATH = "/health"
 
 
 @dataclass(slots=True)
@@ -16,7 +19,9 @@ class RecordingServer:
 
     address: str = ""
     status: int = 200
-    """What it answers."""
+    """What it answers, but to health checks."""
+    health_delay_s: float = 0.0
+    """How long a health check takes."""
     seen: list[CIMultiDictProxy[str]] = field(default_factory=list)
     """The headers of each request."""
 
@@ -35,6 +40,9 @@ async def recording_server(status: int = 200) -> AsyncIterator[RecordingServer]:
     server = RecordingServer(status=status)
 
     async def answer(request: web.Request) -> web.Response:
+        if request.path == HEALTH_PATH:
+            await asyncio.sleep(server.health_delay_s)
+            return web.Response()
         server.seen.append(request.headers)
         return web.json_response({}, status=server.status)
 

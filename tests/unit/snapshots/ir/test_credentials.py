@@ -47,7 +47,7 @@ def test_a_pool_drops_what_others_of_its_models_set_for_themselves():
         "d: {value_file: d, header: api-key}",
     )
 
-    assert {name: pool.foreign_headers for name, pool in shown.items()} == {
+    assert {name: pool.header_rules.foreign for name, pool in shown.items()} == {
         "a": (),
         "b": ("authorization", "x-api-key"),
         "c": (),
@@ -58,5 +58,5 @@ def test_a_pool_drops_what_others_of_its_models_set_for_themselves():
 def test_a_pool_that_gets_copies_does_not_count_as_one_of_the_model():
     shown = pools("one: {pool: a, mirror: {pool: b}}, two: {pool: b}", "b: {value_file: b}")
 
-    assert shown["a"].foreign_headers == shown["b"].foreign_headers == ()
+    assert shown["a"].header_rules.foreign == shown["b"].header_rules.foreign == ()
     assert shown["a"].credential is None

@@ -15,6 +15,19 @@ def test_each_kind_of_name_tells_what_it_is_of():
     assert names.listener_name("default") == "gateway/default"
 
 
+def test_clusters_that_treat_headers_otherwise_have_other_names():
+    clusters = {
+        names.cluster_name("a"),
+        names.cluster_name("a", own=("b",)),
+        names.cluster_name("a", foreign=("b",)),
+        names.cluster_name("a", own=("b",), foreign=("c",)),
+        names.cluster_name("b/a"),
+        names.cluster_name("+b/a"),
+    }
+
+    assert len(clusters) == 6
+
+
 @pytest.mark.parametrize("name", ["no-model", "-", "pool/a", "model/a", "modelyard-xds"])
 def test_no_name_of_a_registry_is_taken_for_a_built_in_one(name):
     built_in = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from types import MappingProxyType
 
 from envoy.config.core.v3 import base_pb2
@@ -27,11 +29,16 @@ def read_node(node: base_pb2.Node) -> Node:
     )
 
 
+def _shared(names: Iterable[str]) -> tuple[str, ...]:
+    """Return *names*, each as the one text that all streams share: a fleet asks for the same."""
+    return tuple(map(sys.intern, names))
+
+
 def read_sotw(message: discovery_pb2.DiscoveryRequest) -> SotwRequest:
     """Return the facts of *message*."""
     return SotwRequest(
         type_url=TypeUrl(message.type_url),
-        resource_names=tuple(message.resource_names),
+        resource_names=_shared(message.resource_names),
         version_info=message.version_info,
         response_nonce=message.response_nonce,
         error_detail=message.error_detail.message if message.HasField("error_detail") else None,
@@ -42,7 +49,7 @@ def read_delta(message: discovery_pb2.DeltaDiscoveryRequest) -> DeltaRequest:
     """Return the facts of *message*."""
     return DeltaRequest(
         type_url=TypeUrl(message.type_url),
-        resource_names_subscribe=tuple(message.resource_names_subscribe),
+        resource_names_subscribe=_shared(message.resource_names_subscribe),
         resource_names_unsubscribe=tuple(message.resource_names_unsubscribe),
         initial_resource_versions=MappingProxyType(dict(message.initial_resource_versions)),
         response_nonce=message.response_nonce,

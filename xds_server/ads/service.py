@@ -78,12 +78,10 @@ class AdsService:
                 "StreamAggregatedResources": grpc.stream_stream_rpc_method_handler(
                     self._behaviour(SOTW),
                     request_deserializer=discovery_pb2.DiscoveryRequest.FromString,
-                    response_serializer=discovery_pb2.DiscoveryResponse.SerializeToString,
                 ),
                 "DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(
                     self._behaviour(DELTA),
                     request_deserializer=discovery_pb2.DeltaDiscoveryRequest.FromString,
-                    response_serializer=discovery_pb2.DeltaDiscoveryResponse.SerializeToString,
                 ),
             },
         )

@@ -18,6 +18,7 @@ import structlog
 
 from snapshots.type_urls import CLUSTER, LISTENER, TypeUrl
 from xds_server.ads.bell import Bell
+from xds_server.ads.encoded import Encoder
 from xds_server.ads.metrics import AdsMetrics
 from xds_server.fleet import Fleet, Node
 from xds_server.protocol.archive import Archive
@@ -63,6 +64,7 @@ class Shared:
     quarantine: Quarantine = field(default_factory=Quarantine)
     quarantine_changed: Bell = field(default_factory=Bell)
     closing: asyncio.Event = field(default_factory=asyncio.Event)
+    encoder: Encoder = field(default_factory=Encoder)
 
 
 class AdsStream:
@@ -138,7 +140,8 @@ class AdsStream:
                 if response is None:
                     break
                 self._note_sent(response)
-                await self._context.write(self._variant.write(response))
+                encoded = self._shared.encoder.encode(response, self._variant.write)
+                await self._context.write(encoded)
             self._note_progress()
             if not self._ended:
                 await self._wake.wait()

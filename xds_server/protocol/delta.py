@@ -21,6 +21,12 @@ from xds_server.protocol.subscription import WILDCARD
 WINDOW = {ROUTE: 100}
 DEFAULT_WINDOW = 16
 
+MANY = 32
+"""More changes of a type at once than an edit makes: somebody connects."""
+GROUP = 100
+"""How many of these travel together then: each response costs both sides more than its resources
+do. If one of a group is refused, a search finds out which."""
+
 UNKNOWN = b""
 """The body of a resource of which the client told only the version."""
 
@@ -130,7 +136,8 @@ class DeltaSession(Session[DeltaResponse]):
         return self._response(ledger, (), tuple(islice(ledger.removals, MAX_REMOVED_NAMES)))
 
     def _batch(self, ledger: Ledger, resources: Iterable[Resource]) -> tuple[Resource, ...]:
-        return batch(ledger.type_url, ledger.together(resources))
+        at_least = GROUP if len(ledger.changes) > MANY else 1
+        return batch(ledger.type_url, ledger.together(resources), at_least=at_least)
 
     def _response(
         self, ledger: Ledger, resources: tuple[Resource, ...], removed: tuple[str, ...]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 from snapshots.snapshot import Resource, TypeSnapshot
 from snapshots.type_urls import ENDPOINT, FULL_STATE_TYPES, TypeUrl
@@ -126,6 +127,7 @@ class Ledger:
         "When the client sends a new request that changes the set of resources being requested, the
         server must resend any newly requested resources, even if it previously sent those".
         """
+        asked = []
         for name in names:
             if name == WILDCARD:
                 self.due = Due.AT_ONCE
@@ -135,7 +137,8 @@ class Ledger:
                 self._resend.add(name)
             if resend or name not in self.client.held:
                 self.awaited[name] = None
-            self.touch((name,))
+            asked.append(name)
+        self.touch(asked)
 
     def unsubscribed(self) -> None:
         """Forget what the client holds and no longer wants."""
@@ -153,15 +156,18 @@ class Ledger:
         self.client.drop(name)
         self.touch((name,))
 
-    def promise(self, resource: Resource) -> None:
-        """Send *resource* when it is wanted and its turn, or what it becomes until then.
+    def promise(self, resources: Iterable[Resource]) -> None:
+        """Send *resources* when they are wanted and its turn, or what they become until then.
 
-        Also if the client holds it already, and even if it goes in the meantime.
+        Also if the client holds one already, and even if it goes in the meantime.
         """
-        self.promised[resource.name] = resource
-        if self.subscription.wants(resource.name):
-            self._resend.add(resource.name)
-            self.touch((resource.name,))
+        wanted = []
+        for resource in resources:
+            self.promised[resource.name] = resource
+            if self.subscription.wants(resource.name):
+                wanted.append(resource.name)
+        self._resend.update(wanted)
+        self.touch(wanted)
 
     def sent(self, nonce: str, resources: tuple[Resource, ...], removed: tuple[str, ...]) -> None:
         """Record that a response with *resources* and *removed* was handed to the writer."""
@@ -175,6 +181,16 @@ class Ledger:
             self.promised.pop(name, None)
             self._resend.discard(name)
             self._on_the_way.add(name)
+        self._give_back_room()
+
+    def _give_back_room(self) -> None:
+        """Let what is empty now take no more memory than that: it keeps its size otherwise."""
+        grown: tuple[dict[str, Any] | set[str], ...] = (
+            self.changes, self.awaited, self.promised, self._resend, self._on_the_way
+        )  # fmt: skip
+        for container in grown:
+            if not container:
+                container.clear()
 
     def acked(self, nonce: str) -> tuple[Resource, ...]:
         """Record that the client took the response *nonce*; return what it holds by that."""
@@ -215,6 +231,7 @@ class Ledger:
         sent = self.outstanding.pop(nonce)
         self._on_the_way.difference_update(r.name for r in sent.resources)
         self._on_the_way.difference_update(sent.removed)
+        self._give_back_room()
         return sent
 
     def _touch_answered(self, sent: Sent) -> None:

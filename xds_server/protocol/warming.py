@@ -31,12 +31,12 @@ class Warming:
     def clusters_sent(self, changed: Iterable[str], assignments: Mapping[str, Resource]) -> None:
         """Record that *changed* clusters were sent: have those of *assignments* follow."""
         endpoints = self._ledgers.get(ENDPOINT)
-        for assignment in (assignments[name] for name in changed if name in assignments):
-            if endpoints is None:
-                self._early[assignment.name] = assignment
-            else:
-                self._awaited.add(assignment.name)
-                endpoints.promise(assignment)
+        following = {name: assignments[name] for name in changed if name in assignments}
+        if endpoints is None:
+            self._early.update(following)
+        else:
+            self._awaited.update(following)
+            endpoints.promise(following.values())
 
     def clusters_removed(self, names: Iterable[str]) -> None:
         """Record that the removal of clusters was sent: nothing needs to follow."""
@@ -56,8 +56,7 @@ class Warming:
         If some were warming when it lost the last connection, that is all it asks for: which they
         are is not known.
         """
-        for assignment in self._early.values():
-            endpoints.promise(assignment)
+        endpoints.promise(self._early.values())
         self._early.clear()
         if self.is_left_over():
             endpoints.subscribed(sorted(endpoints.subscription.names), resend=True)

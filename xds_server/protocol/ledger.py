@@ -88,7 +88,8 @@ class Ledger:
 
     def offer(self, target: TypeSnapshot, withheld: frozenset[str]) -> None:
         """Aim at *target* from now on, and say nothing of the *withheld* names."""
-        names = changed_names(self.target, target)
+        is_asked = self.subscription.wildcard or self.subscription.names or self.client.held
+        names = changed_names(self.target, target) if is_asked else ()
         rewithheld = self.withheld ^ withheld
         self.target, self.withheld = target, withheld
         self.touch(names)
@@ -195,15 +196,20 @@ class Ledger:
     def acked(self, nonce: str) -> tuple[Resource, ...]:
         """Record that the client took the response *nonce*; return what it holds by that."""
         sent = self._answered(nonce)
+        unsettled = []
         for resource in sent.resources:
-            wanted = self.wanted(resource.name)
-            if wanted is not None and wanted.version == resource.version:
-                self.client.suspects.clear(resource.name)
-            if self.subscription.wants(resource.name):
+            name, wanted = resource.name, self.wanted(resource.name)
+            is_it = wanted is not None and wanted.version == resource.version
+            if is_it:
+                self.client.suspects.clear(name)
+            if wanted is not None or self.subscription.wants(name):
                 self.client.take(resource)
+            if not is_it or name in self._resend:
+                unsettled.append(name)
         for name in sent.removed:
             self.client.drop(name)
-        self._touch_answered(sent)
+        self.touch(unsettled)
+        self.touch(sent.removed)
         return sent.resources
 
     def nacked(self, nonce: str, error_detail: str, *, search: bool = True) -> Blame:

@@ -137,10 +137,12 @@ def _remember(record: _Gateway, resource: Resource) -> bool:
     """Record that *resource* was accepted; return whether that is news."""
     key = (resource.type_url, resource.name)
     versions = record.accepted.setdefault(key, {})
-    before = tuple(versions)
-    if not _is_in(record.desired, key):
-        record.gone.add(key)
     wanted = record.desired.types[resource.type_url].resources.get(resource.name)
+    if wanted is resource and versions and next(reversed(versions)) == resource.version:
+        return False  # as the node before this one did
+    before = tuple(versions)
+    if wanted is None:
+        record.gone.add(key)
     if wanted is not None and wanted.version == resource.version:
         versions.pop(resource.version, None)  # the newest: to the end
     versions.setdefault(resource.version, resource)

@@ -19,12 +19,12 @@ from tests.benchmarks import (
     extraction,
     features,
     first_token,
+    fleet,
     machine,
     many_models,
     memory,
     pushes,
     request_path,
-    streams,
     workers,
 )
 from tests.benchmarks.peers import section as peers
@@ -34,7 +34,7 @@ BENCHMARKS: dict[str, Callable[..., Awaitable[Section]]] = {
     "build": build.run,
     "edits": edits.run,
     "pushes": pushes.run,
-    "streams": streams.run,
+    "fleet": fleet.run,
     "under-load": edits_under_load.run,
     "extraction": extraction.run,
     "requests": request_path.run,

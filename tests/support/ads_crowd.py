@@ -60,6 +60,10 @@ _OPENING = b"".join(
 )
 
 
+Held = Mapping[str, Mapping[str, str]]
+"""By type and name: the versions that a client has."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What a client was sent."""
@@ -74,8 +78,8 @@ class CrowdMember(asyncio.Protocol):
     """One client."""
 
     node_id: str
-    held: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By type: the versions that it has from a connection before."""
+    held: Held = field(default_factory=dict)
+    """From a connection before."""
     tally: Tally = field(default_factory=Tally)
     accepted_at_s: float = 0.0
     """When it accepted the newest response, by `time.perf_counter`."""
@@ -104,6 +108,8 @@ class CrowdMember(asyncio.Protocol):
         transport.write(_OPENING)
         for url in FIRST_TYPES:
             self._request(url, initial=self.held.get(url, {}))
+            if url in NAMED_BY and url in self.held:
+                self._ask_by_name(NAMED_BY[url], self.held[url])
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is not None:
@@ -115,7 +121,7 @@ class CrowdMember(asyncio.Protocol):
         self._buffer += data
         at, end = 0, len(self._buffer)
         while end - at >= HEAD_BYTES:
-            high, low, kind, flags, _, _ = (*head(self._buffer, at), 0)[:6]
+            high, low, kind, flags, _ = head(self._buffer, at)
             stop = at + HEAD_BYTES + (high << 8 | low)
             if stop > end:
                 break
@@ -151,8 +157,14 @@ class CrowdMember(asyncio.Protocol):
 
     # xDS
 
-    def _request(self, url: str, *, nonce: str = "", names: Sequence[str] = (),
-                 initial: Mapping[str, str] | None = None) -> None:
+    def _request(
+        self,
+        url: str,
+        *,
+        nonce: str = "",
+        names: Sequence[str] = (),
+        initial: Mapping[str, str] | None = None,
+    ) -> None:
         node = Node(id=self.node_id, cluster="default", user_agent_name="envoy")
         request = DeltaDiscoveryRequest(
             node=node,
@@ -204,9 +216,7 @@ class CrowdMember(asyncio.Protocol):
         )
 
 
-async def crowd(
-    address: str, count: int, held: Sequence[Mapping[str, Mapping[str, str]]] = ()
-) -> list[CrowdMember]:
+async def crowd(address: str, count: int, held: Sequence[Held] = ()) -> list[CrowdMember]:
     """Connect *count* clients to the control plane at *address*, all at once; wait for none.
 
     *held* are what each has from a connection before, if they had one.

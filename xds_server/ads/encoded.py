@@ -17,7 +17,7 @@ from google.protobuf.message import Message
 
 from xds_server.protocol.events import DeltaResponse, SotwResponse
 
-MAX_KEPT_BYTES = 8 * 2**20
+MAX_KEPT_BYTES = 4 * 2**20
 """Of responses that were sent last; those to an Envoy that connects are a few megabytes."""
 NONCE_TAG = b"\x2a"
 """Field 5, of a length that follows: in both variants."""

@@ -22,6 +22,7 @@ from xds_server.ads import SERVER_OPTIONS, add_ads
 from xds_server.files.look import ReadProblem, read
 from xds_server.fleet import Fleet
 from xds_server.listening import CannotListenError, check_free, listening_socket
+from xds_server.open_files import allow_open_files
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.reload.publisher import RegistryPublisher
 from xds_server.reload.watch import RegistryWatch
@@ -33,6 +34,8 @@ from xds_server.store import SnapshotStore
 
 log = structlog.get_logger()
 
+OPEN_FILES = 65_536
+"""Each Envoy has a connection; many systems allow a process 1,024 unless asked."""
 STREAM_GRACE_S = 1.0
 """How long an xDS stream may take to end by itself when the control plane stops."""
 
@@ -160,6 +163,7 @@ async def serve_until_signal(settings: Settings, announce: Callable[[Ready], Non
 
     Further signals change nothing: a terminal and a supervisor may both send one.
     """
+    allow_open_files(OPEN_FILES)
     loop = asyncio.get_running_loop()
     serving = asyncio.current_task()
     received: list[signal.Signals] = []

@@ -30,16 +30,16 @@ MAX_P99_S, MAX_STORM_S, MAX_MEMORY_MIB = 0.5, 5.0, 250.0
 RETURNING, RETURNING_MODELS = 100, 1000
 
 METHOD = f"""\
-Delta clients in a process of their own beside the control plane, each on its own connection. They ask
-for what an Envoy asks for, and accept everything. A file of {MODELS} models; each edit changes one
-weight. *All at once*: from the first connection until the last client, all starting together, has
-everything. *p50*, *p99*, *last*: from the save until a client has accepted its one
-RouteConfiguration; medians of {EDITS} edits, in milliseconds. *CPU*: what the control plane spent on
-all clients for an edit, the building included. *Memory*: resident, in MiB, after the edits, and the
-most it ever was."""
+Delta clients in a process of their own beside the control plane, each on its own connection. They
+ask for what an Envoy asks for, and accept everything. A file of {MODELS} models; each edit changes
+one weight. *All at once*: from the first connection until the last client, all starting together,
+has everything. *p50*, *p99*, *last*: from the save until a client has accepted its one
+RouteConfiguration; medians of {EDITS} edits, in milliseconds. *CPU*: what the control plane spent
+for an edit, the building included. *Memory*: resident, in MiB, after the edits, and the most it
+ever was."""
 RETURN_METHOD = """\
-{clients} clients of {models:,} models, and the same when the control plane has been started anew: they
-come back with the versions that they hold."""
+{clients} clients of {models:,} models, and the same when the control plane has been started anew:
+they come back with the versions that they hold."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
 from tests.support.snapshots import (
     cluster,
@@ -12,6 +14,7 @@ from tests.support.snapshots import (
     route,
 )
 from tests.support.talk import DeltaTalk
+from xds_server.protocol.delta import GROUP, MANY
 from xds_server.protocol.events import Verdict
 
 RUNTIME = TypeUrl("type.googleapis.com/envoy.service.runtime.v3.Runtime")
@@ -169,3 +172,16 @@ def test_a_new_listener_and_the_one_that_goes_travel_together():
     response = talk.told_one()
 
     assert (names(response.resources), response.removed_resources) == (["new"], ("old",))
+
+
+@pytest.mark.parametrize(("count", "responses"), [(MANY, MANY), (MANY + 1, 1), (2 * GROUP, 2)])
+def test_routes_travel_one_by_one_unless_they_are_many(count, responses):
+    routes = [route(f"r{number:03}") for number in range(count)]
+    talk = DeltaTalk()
+    talk.publish(*routes)
+
+    talk.subscribe(ROUTE, *(one.name for one in routes))
+    told = talk.told()
+
+    assert len(told) == responses
+    assert [one for response in told for one in response.resources] == routes

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from snapshots.type_urls import CLUSTER, LISTENER
+from snapshots.type_urls import CLUSTER, LISTENER, ROUTE
 from tests.support.snapshots import (
     cluster,
     listener,
     names,
+    route,
 )
 from tests.support.talk import DeltaTalk
+from xds_server.protocol.delta import MANY
 from xds_server.protocol.events import Verdict
 
 
@@ -98,3 +100,23 @@ def test_what_a_refused_response_may_have_removed_is_sent_again():
     talk.nack(both, "k: no good")
 
     assert talk.told_one().resources == (listener("l"),)
+
+
+def test_a_refused_route_among_many_is_found_and_the_others_are_taken():
+    many = [route(f"r{number:03}") for number in range(MANY + 8)]
+    bad = route("r020", content="bad")
+    talk = started(*(bad if one.name == bad.name else one for one in many))
+    talk.subscribe(ROUTE, *(one.name for one in many))
+    [group] = talk.told()
+    assert len(group.resources) == len(many)
+
+    refused = [talk.nack(group, "something is wrong")]
+    while responses := talk.told():
+        for response in responses:
+            if bad in response.resources:
+                refused.append(talk.nack(response, "something is wrong"))
+            else:
+                talk.ack(response)
+
+    assert [names(received.refused) for received in refused if received.refused] == [["r020"]]
+    assert len(refused) <= 7

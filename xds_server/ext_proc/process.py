@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 from collections.abc import Callable
 
 from xds_server.ext_proc.listen import listening, parse_listen_address
@@ -12,6 +11,7 @@ from xds_server.ext_proc.parent import Parent
 from xds_server.ext_proc.server import CompanionOptions, listening_for_web, serve_companion
 from xds_server.ext_proc.worker import SIGNALS
 from xds_server.garbage import spare_what_lives
+from xds_server.open_files import allow_open_files
 
 OPEN_FILES = 8192
 """More than one process may have connections; many systems allow 1,024 unless asked."""
@@ -26,7 +26,7 @@ def run_companion(address: str, ready: Callable[[str], None], options: Companion
 
     Raises ForcedError after a second one, and what serve_companion raises.
     """
-    _allow_open_files()
+    allow_open_files(OPEN_FILES)
 
     def started(bound: str) -> None:
         spare_what_lives()  # else a search among the modules holds requests up now and then
@@ -47,7 +47,7 @@ def run_workers(
     malformed address, ListenError for one that cannot be used, and ForcedError if a worker had to
     be killed at the end.
     """
-    _allow_open_files()
+    allow_open_files(OPEN_FILES)
     with (
         listening(parse_listen_address(address), take_over=options.take_over) as listener,
         listening_for_web(options.metrics_address) as web_listener,
@@ -57,14 +57,6 @@ def run_workers(
         parent.run(lambda: ready(str(listener.address)))
     if parent.was_forced:
         raise ForcedError("stopped without waiting for all calls in flight")
-
-
-def _allow_open_files() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    unlimited = resource.RLIM_INFINITY
-    wanted = OPEN_FILES if hard == unlimited else min(OPEN_FILES, hard)
-    if soft not in {unlimited, wanted} and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _until_signals(

@@ -28,6 +28,7 @@ from xds_server.reload.publisher import RegistryPublisher
 from xds_server.reload.watch import RegistryWatch
 from xds_server.secrets.watch import SecretWatch
 from xds_server.status.node_metrics import NodeCollector
+from xds_server.status.registry import ServedRegistry, registry_route
 from xds_server.status.views import StatusView, status_view
 from xds_server.status.web import status_app
 from xds_server.store import SnapshotStore
@@ -120,6 +121,13 @@ class ControlPlane:
             self.fleet.nodes(),
         )
 
+    def served_registry(self) -> ServedRegistry | None:
+        """Return the content that is served; None before the first has been loaded."""
+        served, published = self.publisher.served, self.store.current
+        if not served or not published:
+            return None
+        return ServedRegistry(published.goal.revision, str(self.settings.registry), served.text)
+
     def _ready(self, xds_address: Address, status_address: Address) -> Ready:
         served = self.publisher.served
         models = served.models if served else 0
@@ -128,7 +136,8 @@ class ControlPlane:
     @asynccontextmanager
     async def _status(self) -> AsyncIterator[Address]:
         address = self.settings.status_address
-        app = status_app(self.status, lambda: self._serving_xds, self.metrics)
+        registry = registry_route(self.served_registry)
+        app = status_app(self.status, lambda: self._serving_xds, self.metrics, registry)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=REQUEST_GRACE_S)
         await runner.setup()
         try:

@@ -16,6 +16,7 @@ COMMANDS = {
     "bootstrap": "Print an Envoy bootstrap.",
     "validate": "Check a registry file and print every error in it.",
     "render": "Print the Envoy resources that a registry file gives.",
+    "plan": "Tell what an edit would change, before it is made.",
     "explain": "Tell where a request would go, and why.",
     "schema": "Print the JSON Schema of the registry file.",
     "simulate": "Run an OpenAI-compatible model server without a model.",

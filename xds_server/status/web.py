@@ -27,9 +27,15 @@ def _dumps(body: object) -> str:
 
 
 def status_app(
-    view: Callable[[], StatusView], is_ready: Callable[[], bool], metrics: CollectorRegistry
+    view: Callable[[], StatusView],
+    is_ready: Callable[[], bool],
+    metrics: CollectorRegistry,
+    registry: web.RouteDef | None = None,
 ) -> web.Application:
-    """Return the application that answers with what *view*, *is_ready* and *metrics* tell."""
+    """Return the application that answers with what *view*, *is_ready* and *metrics* tell.
+
+    *registry* is the route of the registry that is served: see `registry_route`.
+    """
     page, page_headers = _page()
 
     async def status(_: web.Request) -> web.Response:
@@ -61,6 +67,8 @@ def status_app(
             web.get("/metrics", metrics_text),
         ]
     )
+    if registry:
+        app.add_routes([registry])
     return app
 
 
@@ -77,7 +85,7 @@ async def _errors_in_json(request: web.Request, handler: Handler) -> web.StreamR
         response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
         return response
     except web.HTTPNotFound as error:
-        paths = "/, /status, /healthz, /readyz, /metrics"
+        paths = "/, /status, /registry, /healthz, /readyz, /metrics"
         return _json({"error": f"nothing is at {request.path}; there are {paths}"}, error.status)
 
 

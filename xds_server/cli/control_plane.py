@@ -1,0 +1,61 @@
+"""Asking a running control plane, so that one that does not answer is an answer of the command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import aiohttp
+import click
+
+from snapshots.registry.loader import RegistryError, load_registry
+from snapshots.registry.schema import Registry
+from xds_server.cli.options import option
+
+TIMEOUT_S = 30.0
+OK = 200
+
+status_url_option = option(
+    "--status-url",
+    default=None,
+    metavar="URL",
+    help="Status address of a control plane that runs, such as http://127.0.0.1:18001.",
+)
+
+
+def served_registry(status_url: str) -> tuple[str, Registry]:
+    """Return the revision and the registry that the control plane at *status_url* serves.
+
+    Keys of clients are not in it: see `public_form`. Raises `click.ClickException`.
+    """
+    answer = ask(status_url, "/registry")
+    try:
+        text = json.dumps(answer["registry"]).encode()
+        return str(answer["revision"]), load_registry(text, f"{status_url}/registry")
+    except (KeyError, TypeError) as error:
+        raise click.ClickException(f"{status_url} is not the status address of one") from error
+    except RegistryError as error:
+        hint = "hint: is it of another version than this modelyard?"
+        raise click.ClickException(f"what {status_url} serves cannot be read ({hint}): {error}")  # noqa: B904
+
+
+def ask(status_url: str, path: str) -> Any:  # noqa: ANN401 - what JSON can hold
+    """Return the JSON at *path* of the status address, or raise `click.ClickException`."""
+    if not status_url.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{status_url!r} is no URL", param_hint="--status-url")
+    url = status_url.rstrip("/") + path
+    try:
+        return asyncio.run(_get(url))
+    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        reason = str(error) or type(error).__name__
+        raise click.ClickException(f"{url} does not answer: {reason}") from error
+
+
+async def _get(url: str) -> object:
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+        text = await response.text()
+        if response.status != OK:
+            raise ValueError(f"{response.status} {text.strip()[:200]}")
+        return json.loads(text)

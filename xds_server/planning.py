@@ -1,0 +1,133 @@
+"""What an edit would do, before it is done: in the words of the file, and in what Envoys are sent.
+
+Needs no contents of secrets: something of the same length stands for keys, and what Envoys are told
+of certificates is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from snapshots.build import SnapshotBuilder
+from snapshots.diff import diff
+from snapshots.registry.comparison import EntryChange, What, compare
+from snapshots.registry.public_form import stand_ins
+from snapshots.registry.schema import Registry
+from snapshots.snapshot import NodeSnapshot, Snapshot
+from snapshots.type_urls import ENDPOINT, LISTENER, SECRET
+from snapshots.warm_up import keep_replaced_servers
+from xds_server.rehearsal import Traffic, rehearse
+
+SECRETS_NOT_READ = (
+    "contents of secrets are not read: whether a file has changed is not told, nor its bytes"
+)
+OTHER_BUILD = (
+    "the control plane builds other resources of its registry than this version of modelyard: "
+    "resources and bytes are those of this one"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceChange:
+    """One resource that differs."""
+
+    type: str
+    """The last part of its type URL, such as `Cluster`."""
+    name: str
+    what: What
+    body_bytes: int
+    """Of its new content; 0 if it was removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPlan:
+    """What one group of Envoys is sent."""
+
+    node_cluster: str
+    gateway: str
+    """What it gets; empty: nothing any more."""
+    resources: tuple[ResourceChange, ...]
+    unchanged: int
+    """How many resources stay as they are."""
+    traffic: dict[str, Traffic]
+    """What each Envoy of the group is sent, by variant: `delta` and `sotw`."""
+    listener_changes: bool
+    """Whether a listener that is there is changed or removed, so that its connections end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that an edit does."""
+
+    entries: tuple[EntryChange, ...]
+    groups: tuple[GroupPlan, ...]
+    """Those that are sent anything."""
+    two_steps: tuple[str, ...]
+    """Pools that get nothing but new servers: the old ones stay until the new ones are healthy."""
+    revision: str
+    """Of the old registry, if nothing in it is a secret."""
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changes."""
+        return not self.entries and not self.groups
+
+
+def plan(old: Registry, new: Registry) -> Plan:
+    """Return what an edit from *old* to *new* does."""
+    builder = SnapshotBuilder()
+    before = builder.build(old, stand_ins(old))
+    after = builder.build(new, stand_ins(new))
+    node_clusters = sorted({*before.nodes, *after.nodes})
+    groups = [
+        _group(name, before.for_node(name), after.for_node(name))
+        for name in node_clusters
+        if before.for_node(name).version != after.for_node(name).version
+    ]
+    has_secrets = any(n.types[SECRET].resources for s in (before, after) for n in s.nodes.values())
+    return Plan(
+        compare(old, new),
+        tuple(groups),
+        tuple(_replaced(before, after)),
+        before.revision,
+        (SECRETS_NOT_READ,) if has_secrets else (),
+    )
+
+
+def _group(node_cluster: str, old: NodeSnapshot, new: NodeSnapshot) -> GroupPlan:
+    resources = tuple(_resource_changes(old, new))
+    total = sum(len(of_type.resources) for of_type in new.types.values())
+    url = LISTENER.rpartition(".")[2]
+    return GroupPlan(
+        node_cluster=node_cluster,
+        gateway=new.gateway,
+        resources=resources,
+        unchanged=total - sum(change.what != "removed" for change in resources),
+        traffic=rehearse(old, new),
+        listener_changes=any(c.type == url and c.what != "added" for c in resources),
+    )
+
+
+def _resource_changes(old: NodeSnapshot, new: NodeSnapshot) -> Iterator[ResourceChange]:
+    for type_url, difference in diff(old, new).items():
+        kind, now = type_url.rpartition(".")[2], new.types[type_url].resources
+        for name in difference.added:
+            yield ResourceChange(kind, name, "added", len(now[name].body))
+        for name in difference.changed:
+            yield ResourceChange(kind, name, "changed", len(now[name].body))
+        for name in difference.removed:
+            yield ResourceChange(kind, name, "removed", 0)
+
+
+def _replaced(before: Snapshot, after: Snapshot) -> Iterator[str]:
+    """Yield the pools that get nothing but new servers."""
+    step = keep_replaced_servers(before, after)
+    if step is None:
+        return
+    for node_cluster, node in step.snapshot.nodes.items():
+        goal = after.for_node(node_cluster).types[ENDPOINT].resources
+        for name, resource in node.types[ENDPOINT].resources.items():
+            if resource.version != goal[name].version:
+                yield name.partition("/")[2]

@@ -20,7 +20,7 @@ from snapshots.warm_up import keep_replaced_servers
 from xds_server.rehearsal import Traffic, rehearse
 
 SECRETS_NOT_READ = (
-    "contents of secrets are not read: whether a file has changed is not told, nor its bytes"
+    "contents of secrets are not read: whether one has changed is not told, nor its bytes"
 )
 OTHER_BUILD = (
     "the control plane builds other resources of its registry than this version of modelyard: "

@@ -141,7 +141,7 @@ class _DeltaClient(_Client[DeltaResponse]):
 
     @override
     def _size(self, response: DeltaResponse) -> int:
-        return write_delta(response).ByteSize()
+        return len(write_delta(response).SerializeToString())
 
     @override
     def _take(self, response: DeltaResponse) -> None:
@@ -179,7 +179,7 @@ class _SotwClient(_Client[SotwResponse]):
 
     @override
     def _size(self, response: SotwResponse) -> int:
-        return write_sotw(response).ByteSize()
+        return len(write_sotw(response).SerializeToString())
 
     @override
     def _take(self, response: SotwResponse) -> None:

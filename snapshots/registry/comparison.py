@@ -18,7 +18,7 @@ from snapshots.registry.schema import Registry
 
 What = Literal["added", "removed", "changed"]
 
-SECTIONS: Final = ("models", "pools", "clients", "gateways")
+SECTIONS: Final = ("models", "pools", "auth.clients", "auth.upstream", "gateways")
 """The parts of a file that hold entries by name, in the order in which they are told."""
 NOT_SHOWN: Final = "(not shown)"
 ORDERED: Final = frozenset({"fallback"})
@@ -64,16 +64,19 @@ def compare(old: Registry, new: Registry) -> tuple[EntryChange, ...]:
 
 def _sections(registry: Registry) -> dict[str, dict[str, Any]]:
     """Return all entries with everything that they leave out."""
-    data: dict[str, Any] = registry.model_dump(mode="json")
-    clients = data.pop("auth")["clients"] or {}
-    sections = {section: data.pop(section, clients) for section in SECTIONS}
+    data = _flat(registry.model_dump(mode="json"))
+    sections = {section: data.pop(section, None) or {} for section in SECTIONS}
     return {**sections, "settings": data}
 
 
 def _written(registry: Registry) -> dict[str, Any]:
     """Return the sections as they are written."""
-    data: dict[str, Any] = registry.model_dump(mode="json", exclude_unset=True, exclude_none=True)
-    return {**data, **(data.get("auth") or {})}
+    return _flat(registry.model_dump(mode="json", exclude_unset=True, exclude_none=True))
+
+
+def _flat(data: dict[str, Any]) -> dict[str, Any]:
+    """Return *data* with the parts of `auth` beside the others."""
+    return data | {f"auth.{part}": value for part, value in data.pop("auth", {}).items()}
 
 
 def _entries(
@@ -138,8 +141,13 @@ def _summary(entry: object) -> str:
 
 
 def _without_secrets(value: object) -> object:
+    """Return *value* as it is shown: servers by their addresses alone, where those say it all."""
+    if isinstance(value, list):
+        return [_without_secrets(inner) for inner in value]
     if not isinstance(value, dict):
         return value
+    if value.keys() == {"address"}:
+        return value["address"]
     return {
         key: NOT_SHOWN if key in SECRET_FIELDS else _without_secrets(inner)
         for key, inner in value.items()

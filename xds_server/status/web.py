@@ -30,12 +30,9 @@ def status_app(
     view: Callable[[], StatusView],
     is_ready: Callable[[], bool],
     metrics: CollectorRegistry,
-    registry: web.RouteDef | None = None,
+    *more: web.RouteDef,
 ) -> web.Application:
-    """Return the application that answers with what *view*, *is_ready* and *metrics* tell.
-
-    *registry* is the route of the registry that is served: see `registry_route`.
-    """
+    """Return the application that answers with what *view*, *is_ready* and *metrics* tell."""
     page, page_headers = _page()
 
     async def status(_: web.Request) -> web.Response:
@@ -65,10 +62,9 @@ def status_app(
             web.get("/healthz", healthz),
             web.get("/readyz", readyz),
             web.get("/metrics", metrics_text),
+            *more,
         ]
     )
-    if registry:
-        app.add_routes([registry])
     return app
 
 

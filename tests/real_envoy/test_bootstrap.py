@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import pytest
 
 from xds_server.address import Address
 from xds_server.bootstrap import Bootstrap, UnixPath, render_bootstrap
-from xds_server.demo.envoy import running_envoy
+from xds_server.demo.envoy import find_envoy, running_envoy
 
 pytestmark = pytest.mark.envoy
 
@@ -70,3 +72,27 @@ async def test_ipv6_addresses_and_names_of_hosts_are_resolved(variant, tmp_path)
         ]
         for cluster in clusters["cluster_statuses"]
     } == {"modelyard-xds": [("::1", 1)], "modelyard-ext-proc": [("127.0.0.1", 2)]}
+
+
+@pytest.mark.parametrize("variant", ["delta", "sotw"])
+async def test_envoy_takes_an_admin_interface_at_a_unix_socket_and_bounds(variant, tmp_path):
+    bootstrap = Bootstrap(
+        node_id="envoy-1",
+        node_cluster="default",
+        xds=Address("127.0.0.1", 1),
+        ext_proc=(UnixPath(str(tmp_path / "n")),),
+        admin=UnixPath(str(tmp_path / "admin.sock")),
+        variant=variant,
+        max_heap_bytes=2**28,
+        max_connections=17,
+    )
+    path = tmp_path / "envoy.yaml"
+    path.write_text(render_bootstrap(bootstrap))
+
+    envoy = await asyncio.create_subprocess_exec(
+        find_envoy(), "--mode", "validate", "--config-path", str(path),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await envoy.communicate()
+
+    assert envoy.returncode == 0, said.decode()

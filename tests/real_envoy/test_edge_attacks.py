@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import re
 
 import pytest
 import pytest_asyncio
 
-from tests.support.attacks import BODY, each_http1, each_http2
+from tests.support.attacks import BODY, CHUNKED, LENGTH, each_http1, each_http2, request
 from tests.support.deployment import deployment
 from tests.support.edge_page import told_answers
 from tests.support.http2_frames import http2_outcome
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
 REGISTRY = """\
 version: 1
+gateways: {default: {listen: "<gateway>", access_log: "LOG"}}
 pools:
   one: {endpoints: ["<raw>"], health_check: false}
 models:
@@ -34,7 +36,7 @@ HEAD = re.compile(rb"HTTP/1\.1 (\d+) [^\r]*\r\n(.*?)\r\n\r\n", re.DOTALL)
 async def guarded(variant, tmp_path_factory):
     folder = tmp_path_factory.mktemp("deployment")
     async with raw_server() as server:
-        template = REGISTRY.replace("<raw>", server.address)
+        template = REGISTRY.replace("<raw>", server.address).replace("LOG", "/dev/null")
         async with deployment(template, (), folder, variant) as deployed:
             yield deployed, server
 
@@ -86,6 +88,26 @@ async def test_an_attack_over_http2_gets_what_the_page_says(guarded):
     for (row, headers), outcome in zip(attacks, outcomes, strict=True):
         assert outcome == told[row].http2, (row, headers[-1])
     assert nothing_smuggled(server)
+
+
+async def test_what_is_sent_cannot_write_lines_of_its_own_into_the_log(tmp_path, variant):
+    log = tmp_path / "access.log"
+    wires = [
+        request(LENGTH, line=b'POST /v1/one/","status":200,"x":" HTTP/1.1'),
+        request(LENGTH, line=b"POST /v1/one/%0a%22 HTTP/1.1"),
+        request(LENGTH, b'x-request-id: "\t}', line=b'POST /v1/one/\\%5c" HTTP/1.1'),
+        request(LENGTH, CHUNKED),
+    ]
+    async with raw_server() as server:
+        template = REGISTRY.replace("<raw>", server.address).replace("LOG", str(log))
+        async with deployment(template, (), tmp_path, variant) as deployed:
+            for wire in wires:
+                await http1_outcome(deployed.gateway, wire)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+
+    refused = [line for line in lines if line["status"] == 400]
+    assert len(lines) >= len(wires)
+    assert "http1.content_length_and_chunked_not_allowed" in {line["details"] for line in refused}
 
 
 def nothing_smuggled(server) -> bool:

@@ -12,6 +12,7 @@ from tests.support.deployment import Deployment, deployment
 from tests.support.header_server import header_server
 from tests.support.http1_client import http1_client, whole
 from tests.support.http2_client import http2_client
+from tests.support.load import chat_request, continuous_load
 from tests.support.raw_server import raw_server
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
@@ -110,3 +111,18 @@ async def test_bodies_of_15_mb_pass(deployed: Deployment, path):
         assert answer.status == 200
         seen = json.loads(answer.body)["simulate"]
         assert seen["body_sha256"] == hashlib.sha256(renamed).hexdigest()
+
+
+async def test_no_request_is_lost_when_they_change(tmp_path, variant):
+    async with header_server() as headers:
+        template = REGISTRY.replace("<headers>", headers).replace("LIMITS", "trusted_hops: 0")
+        async with deployment(template, ("one",), tmp_path, variant) as running:
+            requests = [chat_request("one")]
+            async with continuous_load(str(running.gateway), requests, workers=2) as load:
+                await load.answered(10)
+                await running.edit("trusted_hops: 0", "trusted_hops: 1")
+                await load.answered(10)
+                await running.edit("trusted_hops: 1", LIMITS)
+                await load.answered(10)
+
+    assert load.report.failures == 0, load.report.summary()

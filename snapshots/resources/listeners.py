@@ -36,6 +36,8 @@ def build_listener(gateway: ir.Gateway) -> listener_v3.Listener:
     chain = listener_v3.FilterChain(filters=[manager])
     if gateway.tls:
         chain.transport_socket = listener_socket(gateway.tls)
+        # Else a handshake that never ends would be an idle connection.
+        chain.transport_socket_connect_timeout = seconds(gateway.edge.request_headers_timeout_s)
     return listener_v3.Listener(
         name=names.listener_name(gateway.name),
         address=socket_address(gateway.host, gateway.port),

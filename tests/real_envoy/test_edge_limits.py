@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 
@@ -9,8 +10,9 @@ import pytest
 import pytest_asyncio
 
 from tests.support.deployment import Deployment, deployment
+from tests.support.edge_page import told_answers
 from tests.support.header_server import header_server
-from tests.support.http1_client import http1_client, whole
+from tests.support.http1_client import chunked, cut, head, http1_client, whole
 from tests.support.http2_client import http2_client
 from tests.support.load import chat_request, continuous_load
 from tests.support.raw_server import raw_server
@@ -30,6 +32,9 @@ models:
 """
 LIMITS = "limits: {max_headers: 30, max_header_size: 4KiB, headers_with_underscores: drop}"
 ROOMY = "limits: {max_headers: 300, max_header_size: 256KiB}"
+LARGE = "A body longer than `max_body`, by its `content-length`"
+LARGE_CHUNKED = "A body longer than `max_body` that does not tell its length"
+BOMB = "A body that gzip unpacks to more than `max_body`"
 PATHS = ("/v1/completions", "/v1/one/completions")
 
 
@@ -126,3 +131,34 @@ async def test_no_request_is_lost_when_they_change(tmp_path, variant):
                 await load.answered(10)
 
     assert load.report.failures == 0, load.report.summary()
+
+
+async def test_bodies_are_bounded_whether_they_tell_their_length_or_not(deployed: Deployment):
+    large = json.dumps({"model": "one", "prompt": "x" * 17 * 2**20}).encode()
+    bomb = gzip.compress(json.dumps({"model": "one", "prompt": " " * 50_000_000}).encode())
+    packed = [("content-type", "application/json"), ("content-encoding", "gzip")]
+    lines = [f"{name}: {value}" for name, value in packed]
+    chunks = head(headers=["transfer-encoding: chunked"]) + chunked(cut(large, 2**16))
+    outcomes = {}
+    for row, wire in {
+        LARGE: head(length=len(large)),
+        LARGE_CHUNKED: chunks,
+        BOMB: whole(bomb, headers=lines),
+    }.items():
+        async with http1_client(deployed.gateway) as client:
+            client.write(wire)
+            outcomes[row, "http1"] = await client.answer()
+    for row, pieces, headers in [
+        (LARGE, [], [("content-length", str(len(large)))]),
+        (LARGE_CHUNKED, cut(large, 2**14), []),
+        (BOMB, [bomb], packed),
+    ]:
+        async with http2_client(deployed.gateway) as client:
+            stream = await client.open(headers=headers)
+            if pieces:
+                await client.send(stream, pieces)
+            outcomes[row, "http2"] = await client.answer(stream)
+
+    for (row, protocol), answer in outcomes.items():
+        words = f"{answer.status} `{answer.error['code']}`"
+        assert words == getattr(told_answers()[row], protocol), (row, protocol)

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from snapshots.resources import edge, listeners
+from tests.support.certificates import Authority
 from tests.support.deployment import deployment
 from tests.support.edge_page import told_answers
 from tests.support.http1_client import http1_client, whole
@@ -45,6 +46,19 @@ models:
   told: {pool: told}
   impatient: {pool: told, idle_timeout: 500ms}
 """
+TLS_REGISTRY = """\
+version: 1
+gateways:
+  default:
+    listen: "<gateway>"
+    tls: {certificate: gateway.pem, key: gateway.key}
+    limits: {request_headers_timeout: 500ms}
+pools:
+  quick: {endpoints: ["<quick>"]}
+models:
+  quick: {pool: quick}
+"""
+HANDSHAKE = "A TLS handshake, a byte at a time"
 HEADER_LINES = b"POST /v1/completions HTTP/1.1\r\nhost: x\r\n"
 POST = [
     (":method", "POST"),
@@ -252,4 +266,18 @@ async def test_an_answer_of_15_mb_may_be_read_slowly(told):
         await exchange.end()
 
     assert got == size
+    assert clock.is_due()
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01"], ids=["nothing", "a part of it"])
+async def test_a_tls_handshake_that_never_ends_is_not_waited_for(tmp_path, sent):
+    Authority().write(tmp_path, "gateway", "gateway.test")
+    async with deployment(TLS_REGISTRY, ("quick",), tmp_path) as deployed:
+        async with http1_client(deployed.gateway) as client:
+            clock = Clock()
+            if sent:
+                await client.send(sent)
+            await client.closed()
+
+    assert said(HANDSHAKE).http1 == said(HANDSHAKE).http2 == "connection closed"
     assert clock.is_due()

@@ -49,7 +49,10 @@ class Limits(RegistryPart):
     )
     request_headers_timeout: PositiveDuration = Field(
         default=timedelta(seconds=10),
-        description="Time in which the headers of a request must be here; then 408.",
+        description=(
+            "Time in which the headers of a request must be here; then 408. A TLS handshake has "
+            "the same time."
+        ),
         examples=["10s"],
     )
     request_timeout: Duration = Field(

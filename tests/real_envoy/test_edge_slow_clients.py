@@ -272,12 +272,14 @@ async def test_an_answer_of_15_mb_may_be_read_slowly(told):
 @pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01"], ids=["nothing", "a part of it"])
 async def test_a_tls_handshake_that_never_ends_is_not_waited_for(tmp_path, sent):
     Authority().write(tmp_path, "gateway", "gateway.test")
-    async with deployment(TLS_REGISTRY, ("quick",), tmp_path) as deployed:
-        async with http1_client(deployed.gateway) as client:
-            clock = Clock()
-            if sent:
-                await client.send(sent)
-            await client.closed()
+    async with (
+        deployment(TLS_REGISTRY, ("quick",), tmp_path) as deployed,
+        http1_client(deployed.gateway) as client,
+    ):
+        clock = Clock()
+        if sent:
+            await client.send(sent)
+        await client.closed()
 
     assert said(HANDSHAKE).http1 == said(HANDSHAKE).http2 == "connection closed"
     assert clock.is_due()

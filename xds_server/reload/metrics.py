@@ -20,7 +20,7 @@ class ReloadMetrics:
     def __init__(self, metrics: CollectorRegistry) -> None:
         self._error = Gauge(
             "modelyard_registry_error",
-            "1 while the registry file is refused and the last good one is served.",
+            "1 while the registry, or a secret, is refused and the last good one is served.",
             registry=metrics,
         )
         self._reloads = Counter(
@@ -51,14 +51,16 @@ class ReloadMetrics:
 
     def loaded(self, at: datetime, *, changed: bool) -> None:
         """Record that a content is being served, whether or not its snapshot is another one."""
-        self._error.set(0)
         self._loaded_at.set(at.timestamp())
         self._reloads.labels("published" if changed else "unchanged").inc()
 
     def refused(self) -> None:
         """Record that the newest content is not served."""
-        self._error.set(1)
         self._reloads.labels("refused").inc()
+
+    def has_error(self, whether: bool) -> None:
+        """Record whether something that is served is not the newest."""
+        self._error.set(whether)
 
     def published(self, snapshot: Snapshot) -> None:
         """Record how much *snapshot* holds."""

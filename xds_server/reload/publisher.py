@@ -54,11 +54,13 @@ class RegistryPublisher:
         self.path = path
         self.served: Served | None = None
         self.error: str | None = None
-        """Why the newest content of the file is not the one that is served."""
+        """Why the newest content of the file, or of one that it refers to, is not served."""
         self._store = store
         self._metrics = metrics
         self._builder = SnapshotBuilder()
         self._reader = MaterialReader(path)
+        self._kept: str | None = None
+        """Why some of the secrets that are served are not the newest."""
         self._turn = asyncio.Lock()
         self._newest: bytes | ReadProblem | None = None
         """The last content of the file, be it served or refused."""
@@ -78,7 +80,8 @@ class RegistryPublisher:
         if isinstance(content, ReadProblem):
             raise RefusedError(content.message)
         await self._load_text(content)
-        self.error = None
+        self.error = self._kept
+        self._metrics.has_error(self.error is not None)
 
     async def _load_text(self, content: bytes) -> None:
         started = perf_counter()
@@ -94,6 +97,13 @@ class RegistryPublisher:
         )
         changed = self._publish(snapshot)
         self._metrics.loaded(self.served.loaded_at, changed=changed)
+        self._tell_of_kept_secrets()
+
+    def _tell_of_kept_secrets(self) -> None:
+        kept = str(self._reader.kept) if self._reader.kept else None
+        if kept and kept != self._kept:
+            log.warning("secrets.kept", path=str(self.path), error_message=kept)
+        self._kept = kept
 
     async def offer(self, content: bytes | ReadProblem) -> None:
         """Publish the snapshot of *content*; if it is refused, say so and keep the last one."""
@@ -108,7 +118,7 @@ class RegistryPublisher:
     async def refresh(self) -> None:
         """Publish once more, as a file has changed that the registry refers to.
 
-        While the newest content is refused, what it replaces still gets its new certificates.
+        While the newest content is refused, what it replaces still gets its new secrets.
         """
         async with self._turn:
             newest, served = self._newest, self.served
@@ -132,6 +142,7 @@ class RegistryPublisher:
     def _refuse(self, error: RefusedError) -> None:
         self.error = str(error)
         self._metrics.refused()
+        self._metrics.has_error(True)
         log.warning(
             "registry.refused",
             path=str(self.path),

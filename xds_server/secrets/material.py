@@ -1,16 +1,20 @@
-"""The material of a registry: read, judged, and good to be served, or every reason why not."""
+"""The material of a registry: read, judged, and good to be served, or every reason why not.
+
+Remembers the last good one.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path as FilePath
 
 from snapshots.material import Content, Material, Mention, Source
 from snapshots.registry.client_keys import digest_keys
-from snapshots.registry.loader import refused
+from snapshots.registry.loader import RegistryError, refused
 from snapshots.registry.mentions import mentions
-from snapshots.registry.problems import Refusal
+from snapshots.registry.problems import Path, Refusal
 from snapshots.registry.schema import Registry
 from xds_server.files.look import Glance
 from xds_server.secrets.judge import judge, judge_pair, now_utc
@@ -24,36 +28,62 @@ class MaterialReader:
     Environment variables are those of this process: they change with its restart only.
     """
 
-    def __init__(self, path: Path, environment: Mapping[str, str] = os.environ) -> None:
-        self.glances: Mapping[Path, Glance] = {}
+    def __init__(self, path: FilePath, environment: Mapping[str, str] = os.environ) -> None:
+        self.glances: Mapping[FilePath, Glance] = {}
         """What was seen of each file that was read last."""
         self._path = path
         self._environment = environment
+        self.kept: RegistryError | None = None
+        """Why the last reading has, for some entries, what an earlier one had; None if it has not.
+        """
         self._good: frozenset[tuple[Content, ...]] = frozenset()
+        self._last: Mapping[Mention, Content] = {}
 
     def read(self, registry: Registry, text: bytes) -> Material:
         """Return the material of *registry*, which is what *text* holds.
 
-        Raises `RegistryError` with each entry whose secret is missing, empty, or not what it
-        should be. A certificate that was good when it was first served stays so: that it has
-        expired meanwhile is no reason to refuse the edit of something else.
+        An entry whose secret is missing, empty, or not what it should be keeps what it had the last
+        time: that is no reason to withhold an edit of something else, or another secret. Raises
+        `RegistryError` with each such entry if there is one that had nothing. A certificate that
+        was good when it was first served stays so, also when it has expired meanwhile.
         """
         found = tuple(mentions(registry))
         reading = read_sources(found, self._path.parent, self._environment)
         self.glances = reading.glances
-        material = {s: c for s, c in reading.contents.items() if isinstance(c, Content)}
-        refusals = [Refusal(m.path, f.message, f.hint) for m, f in self._faults(found, reading)]
-        refusals += digest_keys(registry, material)[1]
+        refusals = self._refusals(registry, found, reading)
         if refusals:
-            raise refused(text, str(self._path), refusals)
+            reading = self._with_the_last(found, reading, {r.path[:-1] for r in refusals})
+            if self._refusals(registry, found, reading):
+                raise refused(text, str(self._path), refusals)
+        self.kept = refused(text, str(self._path), refusals) if refusals else None
         self._good = frozenset(_known(mention, reading) for mention in found)
+        material = _material(reading)
+        self._last = {mention: material[mention.source] for mention in found}
         return material
+
+    def _with_the_last(
+        self, found: tuple[Mention, ...], reading: Reading, entries: Collection[Path]
+    ) -> Reading:
+        """Return *reading* with what *entries* had before: a key and its certificate together."""
+        last = {
+            mention.source: self._last[mention]
+            for mention in found
+            if mention.path[:-1] in entries and mention in self._last
+        }
+        return replace(reading, contents={**reading.contents, **last})
+
+    def _refusals(
+        self, registry: Registry, found: tuple[Mention, ...], reading: Reading
+    ) -> list[Refusal]:
+        """Return why *reading* cannot be served."""
+        refusals = [Refusal(m.path, f.message, f.hint) for m, f in self._faults(found, reading)]
+        return refusals + digest_keys(registry, _material(reading))[1]
 
     def _faults(
         self, found: tuple[Mention, ...], reading: Reading
     ) -> Iterator[tuple[Mention, Fault]]:
         now = now_utc()
-        bad: set[tuple[str | int, ...]] = set()
+        bad: set[Path] = set()
         for mention in found:
             content = reading.contents[mention.source]
             if isinstance(content, Content):
@@ -66,6 +96,10 @@ class MaterialReader:
                 bad.add(mention.path)
                 yield mention, _named(fault, mention.source)
         yield from ((m, f) for m, f in _unfit(found, reading) if m.path not in bad)
+
+
+def _material(reading: Reading) -> Material:
+    return {s: c for s, c in reading.contents.items() if isinstance(c, Content)}
 
 
 def _is_judged(mention: Mention) -> bool:

@@ -171,3 +171,26 @@ async def test_an_edit_is_not_refused_for_a_certificate_that_expired_while_it_wa
     await publisher.offer(good + b"pools: {a: {endpoints: []}}\n")
 
     assert publisher.error is None
+
+
+async def test_a_secret_that_cannot_be_served_is_said_once_and_withholds_nothing(
+    tmp_path, store, metrics
+):
+    (tmp_path / "one").write_text("first")
+    text = b"version: 1\npools: {a: {endpoints: []}}\nauth: {upstream: {a: {value_file: one}}}\n"
+    publisher = RegistryPublisher(tmp_path / "registry.yaml", store, ReloadMetrics(metrics))
+    await publisher.load(text)
+    (tmp_path / "one").write_text("")
+
+    with capture_logs() as logs:
+        await publisher.refresh()
+        await publisher.offer(text + b"gateways: {default: {response_headers: false}}\n")
+    told, gauge = publisher.error, metrics.get_sample_value("modelyard_registry_error")
+    (tmp_path / "one").write_text("second")
+    await publisher.refresh()
+
+    assert [line["event"] for line in logs].count("secrets.kept") == 1
+    assert "auth.upstream.a.value_file: the file one: is empty" in told
+    assert publisher.served.text.endswith(b"false}}\n")
+    assert (gauge, metrics.get_sample_value("modelyard_registry_error")) == (1, 0)
+    assert publisher.error is None

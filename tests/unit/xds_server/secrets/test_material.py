@@ -162,3 +162,80 @@ def test_a_variable_holds_what_is_shown_too(tmp_path):
 
     assert [content.value for content in material.values()] == [b"x"]
     assert "auth.upstream.a.value_env: the environment variable SHOWN is not set" in said
+
+
+TWO = b"""\
+version: 1
+pools: {a: {endpoints: []}, b: {endpoints: []}}
+auth:
+  clients:
+    c: {key_file: key}
+  upstream:
+    a: {value_file: one}
+    b: {value_file: two}
+"""
+
+
+@pytest.fixture
+def two(tmp_path):
+    """Return a reader that has read three good files, and what reads again."""
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"{name}, first")
+    (tmp_path / "key").write_text("0123456789abcdef")
+    reader = MaterialReader(tmp_path / "registry.yaml", {})
+
+    def read(text=TWO):
+        material = reader.read(load_registry(text, "registry.yaml"), text)
+        return {source.name: content.value for source, content in material.items()}
+
+    read()
+    return reader, read
+
+
+def test_what_is_bad_keeps_what_it_had_and_what_is_good_is_taken(two, tmp_path):
+    reader, read = two
+    (tmp_path / "one").write_text("one, second")
+    (tmp_path / "two").write_text("")
+    (tmp_path / "key").write_text("short")
+
+    contents = read()
+    told = str(reader.kept).splitlines()
+    (tmp_path / "two").write_text("two, second")
+    (tmp_path / "key").write_text("fedcba9876543210")
+    mended = read()
+
+    assert contents == {"one": b"one, second", "two": b"two, first", "key": b"0123456789abcdef"}
+    assert [line.split(": ")[1] for line in told] == [
+        "auth.clients.c.key_file",
+        "auth.upstream.b.value_file",
+    ]
+    assert (mended["two"], mended["key"]) == (b"two, second", b"fedcba9876543210")
+    assert reader.kept is None
+
+
+def test_a_bad_secret_does_not_keep_an_edit_from_being_served(two, tmp_path):
+    reader, read = two
+    (tmp_path / "two").unlink()
+
+    assert read(TWO + b"extraction: {mode: native}\n")["two"] == b"two, first"
+    assert "two does not exist" in str(reader.kept)
+
+
+def test_an_entry_that_had_nothing_good_is_refused_with_all_that_is_wrong(two, tmp_path):
+    _, read = two
+    (tmp_path / "one").write_text("")
+
+    said = refusal(lambda: read(TWO.replace(b"file: two", b"file: three")))
+
+    assert "auth.upstream.a.value_file" in said
+    assert "auth.upstream.b.value_file" in said
+
+
+def test_a_key_that_does_not_fit_keeps_its_certificate_too(read, folder, authority):
+    before = {source.name: content.value for source, content in read().items()}
+    certificate, _ = authority.issue("a.test")
+    replace(folder / "a.pem", certificate)
+
+    after = {source.name: content.value for source, content in read().items()}
+
+    assert after == before

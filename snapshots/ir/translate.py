@@ -117,6 +117,8 @@ class _Names:
             always_falls_back=False,
             takes_critical=False,
             max_critical_requests=None,
+            # Copies are made before any pool has set a header.
+            header_rules=ir.NO_RULES,
         )
 
     def _target(self, pool: str, weight: int) -> ir.Target:

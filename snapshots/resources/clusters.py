@@ -78,7 +78,7 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
             filter_metadata={names.POOL_METADATA: struct({"pool": pool.name})}
         ),
     )
-    if pool.header_rules != ir.NO_RULES and not pool.shadow:
+    if pool.header_rules != ir.NO_RULES:
         cluster.alt_stat_name = names.pool_stats(pool.name)
     if pool.tls:
         cluster.transport_socket = upstream_socket(pool.tls)

@@ -82,6 +82,9 @@ def _http2(gateway: ir.Gateway) -> core_v3.Http2ProtocolOptions:
         initial_connection_window_size=HTTP2_CONNECTION_WINDOW_BYTES,
         max_outbound_frames=HTTP2_MAX_FRAMES_WAITING,
         max_outbound_control_frames=HTTP2_MAX_FRAMES_WAITING // 10,
+        # A proxy before us puts requests of several clients on one connection: what one of them
+        # writes must not end those of the others.
+        override_stream_error_on_invalid_http_message=gateway.edge.trusted_hops > 0,
     )
 
 

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from tests.support.deployment import Deployment, deployment
 from tests.support.header_server import header_server
+from tests.support.http2_frames import DATA, END_STREAM, frame, head_frames, http2_frames
 
 pytestmark = [pytest.mark.envoy, pytest.mark.asyncio(loop_scope="module")]
 
@@ -36,6 +37,12 @@ CLAIMS = {
     "true-client-ip": CLAIMED,
     "x-request-id": "theirs",
 }
+GOOD = [
+    (":method", "POST"),
+    (":scheme", "http"),
+    (":authority", "modelyard.test"),
+    (":path", "/v1/completions"),
+]
 SWITCHES = {
     "x-envoy-max-retries": "1000",
     "x-envoy-retry-on": "5xx",
@@ -153,3 +160,23 @@ async def test_the_admin_interface_cannot_be_reached_through_the_gateway(deploye
 
 async def test_the_admin_interface_listens_on_this_machine_alone(deployed):
     assert deployed.envoy.admin_address.startswith("127.0.0.1:")
+
+
+@pytest.mark.parametrize("hops", [0, 1])
+async def test_clients_that_share_a_connection_of_a_proxy_do_not_end_each_others_requests(
+    tmp_path, variant, hops
+):
+    """Without proxies, a connection is one client's, and what is malformed ends it."""
+    async with (
+        trusting(tmp_path, variant, hops) as deployed,
+        http2_frames(deployed.gateway) as client,
+    ):
+        await client.send(head_frames(1, GOOD, ends=False))
+        await client.send(head_frames(3, [*GOOD, ("transfer-encoding", "chunked")], ends=False))
+        outcomes = []
+        if hops:
+            outcomes.append(await client.outcome(3))
+            await client.send(frame(DATA, END_STREAM, 1, b'{"model": "one"}'))
+        outcomes.append(await client.outcome(1))
+
+    assert outcomes == (["stream reset", "passes, cleaned"] if hops else ["connection closed"])

@@ -42,8 +42,15 @@ class Feature:
     """Fields of its pool."""
     file: str = ""
     """Lines of the file; such a feature concerns every model, and has a gateway of its own."""
+    auth: str = ""
+    """Entries of `auth`, which concern every model, too."""
     headers: Mapping[str, str] = field(default_factory=dict)
     modes: Sequence[str] = MODES
+
+    @property
+    def of_file(self) -> str:
+        """What it adds to the end of the file."""
+        return self.file + (f"auth: {{{self.auth}}}\n" if self.auth else "")
 
 
 KEY = "a-key-that-is-long-enough"
@@ -63,9 +70,11 @@ FEATURES = (
     Feature("wildcards", file='  "ft:*": {pool: pool-0}\n'),
     Feature(
         "keys",
-        file=f"auth: {{clients: {{bench: {{key_sha256: {sha256(KEY.encode()).hexdigest()}}}}}}}\n",
+        auth=f"clients: {{bench: {{key_sha256: {sha256(KEY.encode()).hexdigest()}}}}}",
         headers={"authorization": f"Bearer {KEY}"},
     ),
+    # A variable that is set, and holds nothing secret.
+    Feature("credentials", auth="upstream: {pool-0: {value_env: HOME}}"),
 )
 """Each costs what it costs where nothing fails; what they do then is not measured here."""
 
@@ -89,8 +98,8 @@ async def run(*, quick: bool) -> Section:
 async def _ways(mode: str) -> AsyncIterator[Sequence[Way]]:
     """Run a deployment in which features have models of their own, and one for each other."""
     features = [one for one in FEATURES if mode in one.modes]
-    groups = [[Feature(PLAIN), *(one for one in features if not one.file)]]
-    groups += [[one] for one in (*features, _all_of(features)) if one.file]
+    groups = [[Feature(PLAIN), *(one for one in features if not one.of_file)]]
+    groups += [[one] for one in (*features, _all_of(features)) if one.of_file]
     async with AsyncExitStack() as parts:
         ways = []
         for group in groups:
@@ -112,6 +121,7 @@ def _all_of(features: Sequence[Feature]) -> Feature:
         ", ".join(one.pool for one in features if one.pool),
         # An entry of the last section, `models`, comes before the other sections.
         "".join(sorted(one.file for one in features)),
+        ", ".join(one.auth for one in features if one.auth),
         {name: value for one in features for name, value in one.headers.items()},
     )
 
@@ -125,7 +135,7 @@ def _registry(upstreams: Upstreams, mode: str, features: Sequence[Feature]) -> s
         models.append(f"  model-{number}: {{{model}}}")
     pools.append(f"  elsewhere: {{endpoints: [{upstreams.b}]}}")
     text = registry({"pools": pools, "models": models}, listen=upstreams.gateway, mode=mode)
-    return text + "".join(one.file for one in features)
+    return text + "".join(one.of_file for one in features)
 
 
 def _table(came: Mapping[str, Rounds]) -> Table:

@@ -26,3 +26,13 @@ REMOVAL_ORDER: Final = (LISTENER, SCOPED_ROUTE, ROUTE, ENDPOINT, CLUSTER, SECRET
 
 FULL_STATE_TYPES: Final = frozenset({CLUSTER, LISTENER, SCOPED_ROUTE})
 """In state of the world a response of these types is complete: an absent resource is removed."""
+
+SHORT_NAMES: Final = {
+    CLUSTER: "cds",
+    ENDPOINT: "eds",
+    SECRET: "sds",
+    LISTENER: "lds",
+    SCOPED_ROUTE: "srds",
+    ROUTE: "rds",
+}
+"""The services by which people know the types."""

@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc.aio
@@ -22,6 +23,7 @@ from xds_server.ads import SERVER_OPTIONS, add_ads
 from xds_server.files.look import ReadProblem, read
 from xds_server.fleet import Fleet
 from xds_server.listening import CannotListenError, check_free, listening_socket
+from xds_server.node_status import written
 from xds_server.open_files import allow_open_files
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.reload.publisher import RegistryPublisher
@@ -29,7 +31,7 @@ from xds_server.reload.watch import RegistryWatch
 from xds_server.secrets.watch import SecretWatch
 from xds_server.status.node_metrics import NodeCollector
 from xds_server.status.registry import ServedRegistry, registry_route
-from xds_server.status.views import StatusView, status_view
+from xds_server.status.views import RegistryView, StatusView, status_view
 from xds_server.status.web import status_app
 from xds_server.store import SnapshotStore
 
@@ -115,10 +117,11 @@ class ControlPlane:
             raise RuntimeError("nothing has been loaded")
         return status_view(
             published.goal.revision,
-            str(self.settings.registry),
-            served.loaded_at,
-            self.publisher.error,
+            RegistryView(
+                str(self.settings.registry), written(served.loaded_at), self.publisher.error
+            ),
             self.fleet.nodes(),
+            datetime.now(UTC),
         )
 
     def served_registry(self) -> ServedRegistry | None:

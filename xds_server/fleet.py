@@ -5,12 +5,23 @@ The streams record facts; `Fleet.nodes` answers for the revision that is publish
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot
-from snapshots.type_urls import TypeUrl
+from snapshots.type_urls import PUSH_ORDER, SHORT_NAMES, TypeUrl
+from xds_server.bell import Bell
+from xds_server.node_status import (
+    NodeStatus,
+    PastRejection,
+    Progress,
+    Rejection,
+    TypeStatus,
+    written,
+)
 from xds_server.store import SnapshotStore
 
 MAX_NODES = 10_000
@@ -22,36 +33,6 @@ DescribeOrigin = Callable[[tuple[str, ...]], str]
 def dotted(origin: tuple[str, ...]) -> str:
     """Return *origin* such as `pools.llama-1b`; the plainest way to describe it."""
     return ".".join(origin)
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """A refusal (NACK) that still stands."""
-
-    type_url: str
-    resource: str
-    """Name of the refused resource; empty if Envoy's words do not tell which."""
-    error_detail: str
-    """Envoy's words."""
-    registry_place: str
-    """Where it comes from, such as `registry.yaml:12:3 (pools.llama-1b)`; empty if unknown."""
-
-
-@dataclass(frozen=True, slots=True)
-class NodeStatus:
-    """One Envoy, as `GET /status` tells it; field names are the JSON keys."""
-
-    id: str
-    cluster: str
-    connected: bool
-    variant: str
-    """`delta` or `sotw`."""
-    envoy_version: str
-    revision: str | None
-    """The newest revision of which the node has ACKed every type it asked for."""
-    converged: bool
-    """Whether that is the current revision."""
-    rejected: Rejection | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +65,18 @@ class NodeRecord:
 
     node: Node
     variant: str
+    connected_at: datetime
+    disconnected_at: datetime | None = None
     connected: bool = True
     revision: str | None = None
     held_version: str | None = None
     """`NodeSnapshot.version` of what the node has ACKed in full."""
+    converged_at: float = 0.0
+    """When it did, by the fleet's clock."""
+    sent: dict[TypeUrl, str] = field(default_factory=dict)
+    acked: dict[TypeUrl, str] = field(default_factory=dict)
     refusals: dict[RefusalKey, _Refusal] = field(default_factory=dict)
+    last_rejected: PastRejection | None = None
 
 
 class Fleet:
@@ -99,26 +87,34 @@ class Fleet:
         store: SnapshotStore,
         describe_origin: DescribeOrigin = dotted,
         max_nodes: int = MAX_NODES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.changed = Bell()
+        """Rings at whatever happens to a node."""
         self._store = store
         self._describe_origin = describe_origin
         self._max_nodes = max_nodes
+        self._clock = clock
         self._records: OrderedDict[str, NodeRecord] = OrderedDict()
 
     def opened(self, node: Node, variant: str) -> NodeRecord:
         """Record that *node* opened a stream; it stands for the node from now on."""
-        record = NodeRecord(node, variant)
+        record = NodeRecord(node, variant, datetime.now(UTC))
         before = self._records.pop(node.id, None)
         if before is not None:
             # The same content would be refused again: it is not news.
             record.refusals = dict(before.refusals)
+            record.last_rejected = before.last_rejected
         self._records[node.id] = record
         self._forget_oldest()
+        self.changed.ring()
         return record
 
     def closed(self, record: NodeRecord) -> None:
         """Record that the stream of *record* ended."""
         record.connected = False
+        record.disconnected_at = datetime.now(UTC)
+        self.changed.ring()
         if self._records.get(record.node.id) is record:
             self._records.move_to_end(record.node.id)
 
@@ -129,7 +125,20 @@ class Fleet:
         record.revision = snapshot.revision
         news = record.held_version != version
         record.held_version = version
+        if news:
+            record.converged_at = self._clock()
+            self.changed.ring()
         return news
+
+    def sent(self, record: NodeRecord, type_url: TypeUrl, version: str) -> None:
+        """Record that a response of *version* is being sent: until it is ACKed, who knows."""
+        if type_url in SHORT_NAMES:
+            record.sent[type_url] = version
+            record.held_version = None
+
+    def taken(self, record: NodeRecord, versions: Iterable[tuple[TypeUrl, str]]) -> None:
+        """Record the *versions* of which the node has ACKed all that it asked for."""
+        record.acked.update((url, version) for url, version in versions if url in SHORT_NAMES)
 
     def diverged(self, record: NodeRecord) -> None:
         """Record that the node does not hold all that it asks for, perhaps as it asks for more."""
@@ -153,7 +162,24 @@ class Fleet:
             record.refusals[key] = _Refusal(error_detail, origin, version)
             if known is None or known.error_detail != error_detail:
                 news.append(self._rejection(key, record.refusals[key]))
+        if news:
+            record.last_rejected = _past(news[-1])
+            self.changed.ring()
         return tuple(news)
+
+    def progress(self) -> Progress:
+        """Return how far the connected nodes are; cheaper than `nodes`."""
+        converged, behind, last = 0, [], 0.0
+        for record in self._records.values():
+            if not record.connected:
+                continue
+            desired = self._desired(record.node.cluster)
+            if desired is not None and record.held_version == desired.version:
+                converged += 1
+                last = max(last, record.converged_at)
+            else:
+                behind.append(record.node.id)
+        return Progress(converged + len(behind), converged, tuple(sorted(behind)), last)
 
     def nodes(self) -> list[NodeStatus]:
         """Return every known node by id, judged by the snapshot that is published now."""
@@ -174,6 +200,11 @@ class Fleet:
             revision=record.revision,
             converged=converged,
             rejected=None if converged else self._standing(record, desired),
+            gateway=desired.gateway if desired else "",
+            connected_at=written(record.connected_at),
+            disconnected_at=written(record.disconnected_at) if record.disconnected_at else None,
+            types=tuple(_types(record, desired)),
+            last_rejected=record.last_rejected,
         )
 
     def _standing(self, record: NodeRecord, desired: NodeSnapshot | None) -> Rejection | None:
@@ -206,6 +237,20 @@ class Fleet:
             if not record.connected:
                 del self._records[node_id]
                 return
+
+
+def _past(rejection: Rejection) -> PastRejection:
+    r = rejection
+    now = written(datetime.now(UTC))
+    return PastRejection(r.type_url, r.resource, r.error_detail, r.registry_place, now)
+
+
+def _types(record: NodeRecord, desired: NodeSnapshot | None) -> Iterator[TypeStatus]:
+    for url in PUSH_ORDER:
+        sent, acked = record.sent.get(url), record.acked.get(url)
+        if sent is not None or acked is not None:
+            current = desired.types[url].version if desired else None
+            yield TypeStatus(SHORT_NAMES[url], sent, acked, acked == current)
 
 
 def _still_served(key: RefusalKey, refusal: _Refusal, desired: NodeSnapshot) -> bool:

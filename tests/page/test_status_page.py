@@ -11,8 +11,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry
 
-from xds_server.fleet import NodeStatus, Rejection
-from xds_server.status.views import StatusView, status_view
+from xds_server.node_status import NodeStatus, Rejection, written
+from xds_server.status.views import RegistryView, StatusView, status_view
 from xds_server.status.web import status_app
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -36,7 +36,8 @@ def node(name: str, *, connected=True, converged=True, rejected=None) -> NodeSta
 
 
 def view(*nodes: NodeStatus, error: str | None = None) -> StatusView:
-    return status_view("9f2c", "registry.yaml", datetime.now(UTC), error, nodes)
+    now = datetime.now(UTC)
+    return status_view("9f2c", RegistryView("registry.yaml", written(now), error), nodes, now)
 
 
 async def page(status: StatusView, profile) -> str:

@@ -17,7 +17,7 @@ from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, TypeUrl
 from tests.support.deployment import Deployment, deployment
 from tests.support.snapshots import resource
 from xds_server.demo.envoy import running_envoy
-from xds_server.fleet import NodeStatus
+from xds_server.node_status import NodeStatus
 
 pytestmark = pytest.mark.envoy
 

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, SECRET, TypeUrl
+from snapshots.type_urls import SHORT_NAMES, TypeUrl
 
 CONVERGENCE_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-
-SHORT_NAMES = {
-    CLUSTER: "cds",
-    ENDPOINT: "eds",
-    LISTENER: "lds",
-    SCOPED_ROUTE: "srds",
-    ROUTE: "rds",
-    SECRET: "sds",
-}
 
 OTHER = "other"
 """The label of all types that are not served, so that a client cannot make up labels."""

@@ -17,9 +17,9 @@ import grpc
 import structlog
 
 from snapshots.type_urls import CLUSTER, LISTENER, TypeUrl
-from xds_server.ads.bell import Bell
 from xds_server.ads.encoded import Encoder
 from xds_server.ads.metrics import AdsMetrics
+from xds_server.bell import Bell
 from xds_server.fleet import Fleet, Node
 from xds_server.protocol.archive import Archive
 from xds_server.protocol.events import DeltaResponse, Received, SotwResponse, Verdict
@@ -39,6 +39,10 @@ MAX_TYPES = 256
 
 REJECTED_ADVICE = (
     "this Envoy keeps its last good configuration; one that starts now gets the last accepted one"
+)
+
+CLOSED_ADVICE = (
+    "an Envoy that still runs routes on with what it has, and gets no edit until it is back"
 )
 
 
@@ -109,7 +113,9 @@ class AdsStream:
         finally:
             self._shared.metrics.streams.dec()
             self._shared.fleet.closed(self._record)
-            self._log.info("xds.stream.closed")
+            self._log.info(
+                "xds.stream.closed", revision=self._record.revision, consequence=CLOSED_ADVICE
+            )
 
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -238,6 +244,8 @@ class AdsStream:
 
     def _note_sent(self, response: SotwResponse | DeltaResponse) -> None:
         self._shared.metrics.sent(response.type_url)
+        version = self._session.target_version(response.type_url)
+        self._shared.fleet.sent(self._record, response.type_url, version)
         self._log.debug(
             "xds.response.sent",
             type_url=response.type_url,
@@ -249,6 +257,7 @@ class AdsStream:
         if self._offered is None:
             return
         snapshot = self._offered.snapshot
+        self._shared.fleet.taken(self._record, self._session.taken())
         if not self._in_sync():
             self._shared.fleet.diverged(self._record)
             return

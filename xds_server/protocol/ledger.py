@@ -261,9 +261,13 @@ class Ledger:
         wanted = ((self.wanted(refused.name), refused) for refused in self.client.refused())
         return any(now is not None and now.version == refused.version for now, refused in wanted)
 
+    def is_taken(self) -> bool:
+        """Return whether the client has ACKed all that it wants of the target."""
+        return not (self.outstanding or self.unsent or self.removals or self.stands_refused())
+
     def in_sync_with(self, desired: TypeSnapshot) -> bool:
         """Return whether the client has ACKed all that it wants of *desired*."""
-        if self.outstanding or self.unsent or self.removals or self.stands_refused():
+        if not self.is_taken():
             return False
         return not any(
             self.subscription.wants(name) for name in changed_names(self.target, desired)

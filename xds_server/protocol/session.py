@@ -90,6 +90,16 @@ class Session(ABC, Generic[ResponseT]):
             if url in self._ledgers
         )
 
+    def target_version(self, type_url: TypeUrl) -> str:
+        """Return the version of what the client is being brought to of a type it asked for."""
+        return self._ledgers[type_url].target.version
+
+    def taken(self) -> Iterator[tuple[TypeUrl, str]]:
+        """Yield each type, and its version, of which the client ACKed all that it asked for."""
+        for type_url, ledger in self._ledgers.items():
+            if ledger.is_taken():
+                yield type_url, ledger.target.version
+
     @abstractmethod
     def _window(self, type_url: TypeUrl) -> int:
         """Return how many responses of a type may wait for their answers."""

@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from typing_extensions import override
 
-from xds_server.fleet import NodeStatus
+from xds_server.node_status import NodeStatus
 
 STATES = ("converged", "behind", "refusing", "disconnected")
 """Each node is in one of them."""

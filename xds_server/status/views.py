@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from xds_server.fleet import NodeStatus
+from xds_server.node_status import NodeStatus, written
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +31,13 @@ class StatusView:
     registry: RegistryView
     nodes: tuple[NodeStatus, ...]
     """In the order of their ids."""
+    at: str = ""
+    """When this was so; ISO 8601, UTC."""
 
 
 def status_view(
-    revision: str,
-    path: str,
-    loaded_at: datetime,
-    error: str | None,
-    nodes: Iterable[NodeStatus],
+    revision: str, registry: RegistryView, nodes: Iterable[NodeStatus], at: datetime
 ) -> StatusView:
-    """Return the view of these facts."""
-    at = loaded_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return the view of these facts, which are so *at* this time."""
     in_order = tuple(sorted(nodes, key=lambda node: (node.id, node.cluster)))
-    return StatusView(revision, RegistryView(path, at, error), in_order)
+    return StatusView(revision, registry, in_order, written(at))

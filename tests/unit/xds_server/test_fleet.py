@@ -1,11 +1,15 @@
 """What every Envoy runs, as far as its ACKs and refusals tell."""
 
+import asyncio
+from datetime import datetime, timedelta
+
 import pytest
 
 from snapshots.snapshot import NO_GATEWAY, Snapshot
-from snapshots.type_urls import CLUSTER
+from snapshots.type_urls import CLUSTER, ROUTE
 from tests.support.snapshots import cluster, node_snapshot, snapshot
-from xds_server.fleet import Fleet, Node, Rejection
+from xds_server.fleet import Fleet, Node
+from xds_server.node_status import Progress, Rejection, TypeStatus
 from xds_server.store import SnapshotStore
 
 
@@ -221,3 +225,91 @@ def test_nodes_that_are_connected_are_never_forgotten(store):
         fleet.opened(Node(f"n{n}", ""), "delta")
 
     assert len(fleet.nodes()) == 5
+
+
+def test_a_node_is_told_with_its_gateway_and_when_it_came_and_went(fleet, store):
+    store.publish(Snapshot.of({"edge": node_snapshot(cluster("p"), gateway="outer")}))
+    record = fleet.opened(Node("n", "edge"), "delta")
+    there = only(fleet)
+    fleet.closed(record)
+    gone = only(fleet)
+
+    assert (there.gateway, there.disconnected_at) == ("outer", None)
+    assert gone.connected_at == there.connected_at <= gone.disconnected_at
+    assert datetime.fromisoformat(gone.disconnected_at).utcoffset() == timedelta(0)
+
+
+def test_each_type_is_told_with_the_version_that_was_sent_and_the_one_that_was_taken(fleet, store):
+    published = store.publish(snapshot(cluster("p"))).snapshot
+    current = published.for_node("").types[CLUSTER].version
+    record = fleet.opened(Node("n", ""), "delta")
+    assert only(fleet).types == ()
+
+    fleet.sent(record, CLUSTER, current)
+    assert only(fleet).types == (TypeStatus("cds", current, None, converged=False),)
+
+    fleet.taken(record, [(CLUSTER, current), (ROUTE, "old")])
+    assert only(fleet).types == (
+        TypeStatus("cds", current, current, converged=True),
+        TypeStatus("rds", None, "old", converged=False),
+    )
+
+
+def test_what_is_on_its_way_ends_convergence_even_if_the_edit_is_taken_back_meanwhile(fleet, store):
+    first = snapshot(cluster("p"))
+    store.publish(first)
+    record = fleet.opened(Node("n", ""), "delta")
+    fleet.converged(record, first)
+
+    second = store.publish(snapshot(cluster("p", "2"))).snapshot
+    fleet.sent(record, CLUSTER, second.for_node("").types[CLUSTER].version)
+    store.publish(first)
+
+    assert not only(fleet).converged
+    assert fleet.progress().behind == ("n",)
+
+
+def test_the_last_refusal_is_told_even_when_it_has_been_repaired_and_after_a_reconnect(
+    fleet, store
+):
+    bad = cluster("p", "bad", origin=("pools", "p"))
+    store.publish(snapshot(bad))
+    fleet.rejected(fleet.opened(Node("n", ""), "delta"), CLUSTER, [bad], "no good")
+    good = store.publish(snapshot(cluster("p"))).snapshot
+    fleet.converged(fleet.opened(Node("n", ""), "delta"), good)
+
+    node = only(fleet)
+    last = node.last_rejected
+    assert node.rejected is None
+    assert (last.resource, last.error_detail, last.registry_place) == ("p", "no good", "pools.p")
+    assert last.at >= "2025"
+
+
+def test_progress_counts_connected_nodes_only_and_tells_when_the_last_one_converged(store):
+    times = iter([10.0, 20.0])
+    fleet = Fleet(store, clock=lambda: next(times))
+    published = store.publish(snapshot(cluster("p"))).snapshot
+    records = [fleet.opened(Node(name, ""), "delta") for name in ("b", "a", "gone")]
+    fleet.closed(records[2])
+    assert fleet.progress() == Progress(2, 0, ("a", "b"), 0.0)
+
+    for record in records[:2]:
+        fleet.converged(record, published)
+
+    assert fleet.progress() == Progress(2, 2, (), 20.0)
+
+
+async def test_whoever_waits_hears_of_everything_that_happens_to_a_node(fleet, store):
+    published = store.publish(snapshot(cluster("p"))).snapshot
+    record = fleet.opened(Node("n", ""), "delta")
+    happenings = (
+        lambda: fleet.opened(Node("m", ""), "delta"),
+        lambda: fleet.rejected(record, CLUSTER, [cluster("p")], "no"),
+        lambda: fleet.converged(record, published),
+        lambda: fleet.closed(record),
+    )
+    for happen in happenings:
+        async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+            tasks.create_task(fleet.changed.heard())
+            await asyncio.sleep(0)
+            happen()

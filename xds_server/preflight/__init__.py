@@ -1,0 +1,1 @@
+"""Whether the real Envoy takes a snapshot, asked before anybody is told of it."""

@@ -231,6 +231,10 @@ def _about_pools(pools: list[ir.Pool]) -> Iterator[str]:
         if pool.tls:
             name = pool.tls.server_name or "its own DNS name"
             yield f"pool {pool.name!r} is reached by TLS; a server must prove to be {name}"
+        if pool.http2:
+            yield f"pool {pool.name!r} is spoken to in HTTP/2"
+        if pool.outlier_detection != ir.OutlierDetection():
+            yield f"a server of pool {pool.name!r} {_about_outliers(pool.outlier_detection)}"
         if pool.credential:
             [source] = pool.credential.secret.sources
             header = pool.credential.header
@@ -240,10 +244,30 @@ def _about_pools(pools: list[ir.Pool]) -> Iterator[str]:
             yield f"pool {pool.name!r} gets no {dropped}: another pool sets it for itself"
 
 
+def _about_outliers(detection: ir.OutlierDetection | None) -> str:
+    if detection is None:
+        return "gets requests whatever became of others"
+    errors = f"{detection.consecutive_errors} requests in a row cannot reach it"
+    answers = f" or {detection.consecutive_5xx} are answered with 5xx"
+    causes = errors + (answers if detection.consecutive_5xx else "")
+    return f"is left alone for {detection.eject_for_s:g} s once {causes}"
+
+
 def _share(target: ir.Target, total: int, pool: ir.Pool) -> Share:
     endpoints = tuple(_host_and_port(endpoint) for endpoint in pool.endpoints)
-    key = f"the first {pool.prefix_bytes} bytes of the prompt" if pool.prefix_bytes else ""
-    return Share(target.pool, 100 * target.weight / total, target.rewrite_to, endpoints, key)
+    share = 100 * target.weight / total
+    return Share(target.pool, share, target.rewrite_to, endpoints, _key(pool))
+
+
+def _key(pool: ir.Pool) -> str:
+    """Return what of a request decides on its server."""
+    if pool.prefix_bytes:
+        return f"the first {pool.prefix_bytes} bytes of the prompt"
+    if pool.hash_key is None:
+        return ""
+    if pool.hash_key.kind == "client_ip":
+        return "the address of the client"
+    return f"{pool.hash_key.kind} {pool.hash_key.name}"
 
 
 def _host_and_port(endpoint: ir.Endpoint) -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
 from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
+from envoy.type.v3.http_pb2 import CodecClientType
 
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot, TypeSnapshot
 from snapshots.type_urls import CLUSTER, ENDPOINT
@@ -35,6 +36,7 @@ class FirstCheck:
     status: int = OK
     """What a healthy server answers."""
     tls: bool = False
+    http2: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ def _health_check(cluster_name: str, *nodes: NodeSnapshot) -> FirstCheck | None:
             check = cluster.health_checks[0].http_health_check
             expected = [status.start for status in check.expected_statuses]
             by_tls = cluster.HasField("transport_socket")
-            return FirstCheck("", 0, check.path, min(expected, default=OK), by_tls)
+            by_http2 = check.codec_client_type == CodecClientType.HTTP2
+            return FirstCheck("", 0, check.path, min(expected, default=OK), by_tls, by_http2)
     return None
 
 

@@ -33,6 +33,28 @@ class HealthCheck:
     status: int = 200
 
 
+@dataclass(frozen=True, slots=True)
+class OutlierDetection:
+    """When a server is left alone for a time because of what became of requests."""
+
+    consecutive_errors: int = 3
+    """Requests in a row that found it out of reach."""
+    consecutive_5xx: int = 0
+    """Answers in a row; 0: what it answers does not count."""
+    interval_s: float = 1.0
+    eject_for_s: float = 5.0
+    max_ejected_percent: int = 99
+
+
+@dataclass(frozen=True, slots=True)
+class HashKey:
+    """By what the server of a request is chosen."""
+
+    kind: Literal["header", "cookie", "client_ip"]
+    name: str = ""
+    """Of the header or cookie."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class HeaderRules:
     """Which request headers a pool has a say in."""
@@ -70,6 +92,16 @@ class Pool:
     then, so that nothing of the copies touches the requests."""
     prefix_bytes: int = 0
     """How many bytes of the front of a prompt decide on its server; 0: it does not matter."""
+    hash_key: HashKey | None = None
+    """None: unless bytes of a prompt decide, nothing of the pool's own is hashed."""
+    overload_percent: int = 150
+    """Of the average load: a server with more passes on what its key would give it."""
+    choices: int = 2
+    """How many servers `least_request` compares."""
+    outlier_detection: OutlierDetection | None = OutlierDetection()
+    """None: servers are never left alone for what became of requests."""
+    http2: bool = False
+    """Whether the servers are spoken to in HTTP/2, not HTTP/1.1."""
     tls: UpstreamTls | None = None
     """None: in clear."""
     falls_back: bool = False

@@ -13,7 +13,8 @@ from snapshots.ir.chains import bounds, tell_pools_of_models, weights
 from snapshots.ir.clients import Restrictions, translate_clients, translate_rate_limit
 from snapshots.ir.credentials import add_credentials
 from snapshots.ir.edge import Edge
-from snapshots.ir.translate_secrets import listener_tls, upstream_tls
+from snapshots.ir.translate_pools import translate_pool
+from snapshots.ir.translate_secrets import listener_tls
 from snapshots.registry import schema
 from snapshots.registry.client_keys import NO_DIGESTS, KeyDigests
 from snapshots.registry.paths import split_prefix
@@ -28,7 +29,7 @@ def translate(registry: schema.Registry, digests: KeyDigests = NO_DIGESTS) -> ir
     *digests* are those of the clients' keys; without them, as where a registry is only looked at,
     no key is the right one.
     """
-    pools = {name: _pool(name, pool) for name, pool in registry.pools.items()}
+    pools = {name: translate_pool(name, pool) for name, pool in registry.pools.items()}
     tell_pools_of_models(registry, pools)
     add_credentials(registry, pools)
     translator = _Names(registry, pools)
@@ -37,37 +38,6 @@ def translate(registry: schema.Registry, digests: KeyDigests = NO_DIGESTS) -> ir
         _gateway(name, registry, translator, pools, clients) for name in sorted(registry.gateways)
     )
     return ir.Intent(tuple(gateways))
-
-
-def _pool(name: str, pool: schema.Pool) -> ir.Pool:
-    endpoints = tuple(
-        ir.Endpoint(e.address.host, e.address.port, e.weight, e.zone) for e in pool.endpoints
-    )
-    balancing = pool.load_balancing
-    return ir.Pool(
-        name=name,
-        endpoints=tuple(sorted(endpoints, key=lambda e: (e.zone, e.host, e.port, e.weight))),
-        by_dns=not all(e.address.is_ip for e in pool.endpoints),
-        health_check=_health_check(pool.health_check) if pool.health_check else None,
-        load_balancing=balancing.policy,
-        rewrites=pool.model is not None,
-        max_requests=pool.max_requests,
-        max_pending=pool.max_pending,
-        connect_timeout_s=pool.connect_timeout.total_seconds(),
-        prefix_bytes=balancing.bytes if balancing.key else 0,
-        tls=upstream_tls(name, pool.tls) if pool.tls else None,
-    )
-
-
-def _health_check(check: schema.HealthCheck) -> ir.HealthCheck:
-    return ir.HealthCheck(
-        path=check.path,
-        interval_s=check.interval.total_seconds(),
-        timeout_s=check.timeout.total_seconds(),
-        unhealthy_after=check.unhealthy_after,
-        healthy_after=check.healthy_after,
-        status=check.status,
-    )
 
 
 class _Names:

@@ -1,4 +1,4 @@
-"""Whether what the pools of a registry ask of the front of prompts can be had."""
+"""Whether the fields of each `load_balancing` fit together, and what they ask for can be had."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Iterator, Mapping
 from snapshots.registry.problems import Path, Refusal, code
 from snapshots.registry.quantities import parse_size
 from snapshots.registry.schema.load_balancing import (
+    CHOICES,
     HASHING_POLICIES,
+    OVERLOAD,
     POLICIES,
     PREFIX_BYTES,
 )
 
 Entries = Mapping[str, object]
+_NO_MATTER = (None, PREFIX_BYTES)
 
 
 def check_affinity(data: Entries) -> Iterator[Refusal]:
@@ -22,12 +25,9 @@ def check_affinity(data: Entries) -> Iterator[Refusal]:
     first: tuple[str, int] | None = None
     for name, entry in _balancings(data):
         place: Path = ("pools", name, "load_balancing")
-        if "key" not in entry:
-            if _size(entry.get("bytes", PREFIX_BYTES)) not in {None, PREFIX_BYTES}:
-                yield Refusal((*place, "bytes"), "counts for nothing", "add key: prompt_prefix")
+        yield from _check_options(place, entry)
+        if entry.get("key") != "prompt_prefix":
             continue
-        if entry.get("policy", "least_request") in set(POLICIES) - set(HASHING_POLICIES):
-            yield Refusal((*place, "key"), "needs a policy that hashes", "write policy: maglev")
         if native:
             hint = "the companion reads prompts: write extraction.mode: ext_proc"
             yield Refusal((*place, "key"), "cannot be had with extraction.mode `native`", hint)
@@ -39,6 +39,24 @@ def check_affinity(data: Entries) -> Iterator[Refusal]:
             subject = f"pool {code(first[0])} has another number"
             hint = "a prompt is read before its pool is known: give all pools the same"
             yield Refusal((*place, *(("bytes",) if "bytes" in entry else ())), subject, hint)
+
+
+def _check_options(place: Path, entry: Entries) -> Iterator[Refusal]:
+    """Yield every field of *entry* that has no effect beside the others."""
+    policy, key = entry.get("policy", "least_request"), entry.get("key")
+    if key is None:
+        if entry.get("overload", OVERLOAD) != OVERLOAD:
+            yield Refusal((*place, "overload"), "counts for nothing", "add a `key`")
+    elif policy in set(POLICIES) - set(HASHING_POLICIES):
+        yield Refusal((*place, "key"), "needs a policy that hashes", "write policy: maglev")
+    if isinstance(key, Mapping) and ("header" in key) == ("cookie" in key):
+        count = "both" if "header" in key else "neither"
+        hint = "give exactly one of them"
+        yield Refusal((*place, "key"), f"has {count} of `header` and `cookie`", hint)
+    if key != "prompt_prefix" and _size(entry.get("bytes", PREFIX_BYTES)) not in _NO_MATTER:
+        yield Refusal((*place, "bytes"), "counts for nothing", "add key: prompt_prefix")
+    if policy in set(POLICIES) - {"least_request"} and entry.get("choices", CHOICES) != CHOICES:
+        yield Refusal((*place, "choices"), "counts for `least_request` only", "remove it")
 
 
 def _size(written: object) -> int | None:

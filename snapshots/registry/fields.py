@@ -248,14 +248,18 @@ Size = Annotated[
 # --- one special value beside a type ---
 
 
-def literal_or(literal: str | bool, otherwise: Any) -> GetPydanticSchema:  # noqa: ANN401 - a type
-    """Accept *literal* as it is, and anything else as *otherwise*.
+def literal_or(
+    literals: str | bool | tuple[str, ...],
+    otherwise: Any,  # noqa: ANN401 - a type
+) -> GetPydanticSchema:
+    """Accept a literal, or one of several, as it is, and anything else as *otherwise*.
 
     Unlike a pydantic union it does not put the names of its branches in the place of an error.
     """
+    known = literals if isinstance(literals, tuple) else (literals,)
 
     def is_literal(value: object) -> bool:
-        return type(value) is type(literal) and value == literal
+        return any(type(value) is type(literal) and value == literal for literal in known)
 
     def validate(value: object, inner: ValidatorFunctionWrapHandler) -> object:
         return value if is_literal(value) else inner(value)
@@ -272,6 +276,6 @@ def literal_or(literal: str | bool, otherwise: Any) -> GetPydanticSchema:  # noq
         )
 
     def describe(schema: core_schema.CoreSchema, handler: Any) -> dict[str, Any]:  # noqa: ANN401
-        return {"anyOf": [{"const": literal}, handler(schema)]}
+        return {"anyOf": [*({"const": literal} for literal in known), handler(schema)]}
 
     return GetPydanticSchema(build, describe)

@@ -19,18 +19,16 @@ from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.resources.encode import pack
 
-BALANCE_FACTOR = 150
-"""Per cent of the average load: a server that has more passes requests on to others."""
+ENVOYS_CHOICES = 2
 
 
 def build_policy(pool: ir.Pool) -> cluster_v3.LoadBalancingPolicy | None:
     """Return what stands for the policy's plain name where *pool* has a key; None: nothing."""
-    if not pool.prefix_bytes:
+    key = ir.HashKey("header", names.PREFIX_HEADER) if pool.prefix_bytes else pool.hash_key
+    if key is None:
         return None
-    header = route_v3.RouteActionHashPolicyHeader(header_name=names.PREFIX_HEADER)
     hashing = common_v3.ConsistentHashingLbConfig(
-        hash_balance_factor=BALANCE_FACTOR,
-        hash_policy=[route_v3.RouteActionHashPolicy(header=header)],
+        hash_balance_factor=pool.overload_percent, hash_policy=[_hash_policy(key)]
     )
     config = (
         pack(maglev_v3.Maglev(consistent_hashing_lb_config=hashing))
@@ -43,3 +41,21 @@ def build_policy(pool: ir.Pool) -> cluster_v3.LoadBalancingPolicy | None:
     return cluster_v3.LoadBalancingPolicy(
         policies=[cluster_v3.LoadBalancingPolicyPolicy(typed_extension_config=extension)]
     )
+
+
+def build_choices(pool: ir.Pool) -> cluster_v3.ClusterLeastRequestLbConfig | None:
+    """Return how many servers of *pool* are compared; None: as many as Envoy compares anyway."""
+    if pool.choices == ENVOYS_CHOICES:
+        return None
+    return cluster_v3.ClusterLeastRequestLbConfig(choice_count=pool.choices)
+
+
+def _hash_policy(key: ir.HashKey) -> route_v3.RouteActionHashPolicy:
+    if key.kind == "header":
+        header = route_v3.RouteActionHashPolicyHeader(header_name=key.name)
+        return route_v3.RouteActionHashPolicy(header=header)
+    if key.kind == "cookie":
+        cookie = route_v3.RouteActionHashPolicyCookie(name=key.name)
+        return route_v3.RouteActionHashPolicy(cookie=cookie)
+    connection = route_v3.RouteActionHashPolicyConnectionProperties(source_ip=True)
+    return route_v3.RouteActionHashPolicy(connection_properties=connection)

@@ -19,10 +19,11 @@ from envoy_data_plane.google.protobuf import Any
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.ir.secrets import Credential
-from snapshots.resources.balancing import build_policy
+from snapshots.resources.balancing import build_choices, build_policy
 from snapshots.resources.credentials import build_credential_filters
 from snapshots.resources.encode import pack, struct
 from snapshots.resources.endpoints import build_load_assignment
+from snapshots.resources.health import build_health_checks, build_outlier_detection
 from snapshots.resources.parts import ADS, cluster_of, seconds
 from snapshots.resources.priorities import critical_breaker
 from snapshots.resources.rewrite import build_rewrite_filter
@@ -36,7 +37,6 @@ SPARE_PLACES = 64
 """In a pool whose routes look for room: as many of Envoy's threads may see the last free place at
 the same moment."""
 HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-OK = 200
 MAX_KEPT = 1024
 
 LB_POLICIES = {
@@ -55,6 +55,7 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
         connect_timeout=seconds(pool.connect_timeout_s),
         lb_policy=LB_POLICIES[pool.load_balancing],
         load_balancing_policy=build_policy(pool),
+        least_request_lb_config=build_choices(pool),
         common_lb_config=cluster_v3.ClusterCommonLbConfig(
             # A dead server gets no request, also when all are dead: 503 says it.
             healthy_panic_threshold=type_v3.Percent(value=0),
@@ -64,14 +65,15 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
         # Else a removed server that still answers its health check keeps getting requests.
         ignore_health_on_host_removal=True,
         circuit_breakers=_circuit_breakers(pool),
-        outlier_detection=_outlier_detection(pool),
-        health_checks=[_health_check(pool.health_check)] if pool.health_check else [],
+        outlier_detection=build_outlier_detection(pool),
+        health_checks=build_health_checks(pool),
         typed_extension_protocol_options={
             HTTP_PROTOCOL_OPTIONS: _http_options(
                 pool.name if pool.rewrites else "",
                 pool.shadow,
                 pool.header_rules.foreign,
                 pool.credential,
+                pool.http2,
             )
         },
         metadata=core_v3.Metadata(
@@ -81,7 +83,7 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
     if pool.header_rules != ir.NO_RULES:
         cluster.alt_stat_name = names.pool_stats(pool.name)
     if pool.tls:
-        cluster.transport_socket = upstream_socket(pool.tls)
+        cluster.transport_socket = upstream_socket(pool.tls, http2=pool.http2)
     _set_discovery(cluster, pool)
     return cluster
 
@@ -123,52 +125,13 @@ def _circuit_breakers(pool: ir.Pool) -> cluster_v3.CircuitBreakers:
     return cluster_v3.CircuitBreakers(thresholds=[thresholds, *critical])
 
 
-def _outlier_detection(pool: ir.Pool) -> cluster_v3.OutlierDetection:
-    """Take a server out that cannot be reached; what it answers is its own business.
-
-    Never the last one: Envoy counts a time-out before the first byte too, so the short `timeout`
-    of one model would take the pool from the others. Nor any of a pool that falls back: that would
-    take out the endpoint that refuses, too (see `endpoints`), and other pools answer meanwhile.
-    """
-    return cluster_v3.OutlierDetection(
-        split_external_local_origin_errors=True,
-        consecutive_local_origin_failure=3,
-        enforcing_consecutive_local_origin_failure=0 if pool.falls_back else 100,
-        enforcing_consecutive_5xx=0,
-        enforcing_consecutive_gateway_failure=0,
-        enforcing_success_rate=0,
-        enforcing_local_origin_success_rate=0,
-        interval=seconds(1),
-        base_ejection_time=seconds(5),
-        max_ejection_percent=99,
-    )
-
-
-def _health_check(check: ir.HealthCheck) -> core_v3.HealthCheck:
-    return core_v3.HealthCheck(
-        timeout=seconds(check.timeout_s),
-        interval=seconds(check.interval_s),
-        # Envoy waits 60 s between checks of a cluster that has had no traffic yet.
-        no_traffic_interval=seconds(check.interval_s),
-        unhealthy_threshold=check.unhealthy_after,
-        healthy_threshold=check.healthy_after,
-        http_health_check=core_v3.HealthCheckHttpHealthCheck(
-            path=check.path, expected_statuses=_expected(check.status)
-        ),
-    )
-
-
-def _expected(status: int) -> list[type_v3.Int64Range]:
-    """Return what to expect: nothing for 200, which Envoy expects by itself."""
-    return [] if status == OK else [type_v3.Int64Range(start=status, end=status + 1)]
-
-
 @lru_cache(maxsize=MAX_KEPT)
 def _http_options(
     rewriting: str,
     shadow: ir.Target | None,
     foreign_headers: tuple[str, ...],
     credential: Credential | None,
+    http2: bool,
 ) -> Any:
     """Return the options of a pool that is *rewriting*, if it has a name, what requests ask for."""
     filters = build_credential_filters(foreign_headers, credential)
@@ -178,9 +141,19 @@ def _http_options(
         name=names.UPSTREAM_CODEC_FILTER, typed_config=pack(upstream_codec_v3.UpstreamCodec())
     )
     options = upstreams_v3.HttpProtocolOptions(
-        explicit_http_config=upstreams_v3.HttpProtocolOptionsExplicitHttpConfig(
-            http_protocol_options=core_v3.Http1ProtocolOptions()
-        ),
+        explicit_http_config=_protocol(http2),
         http_filters=[*filters, codec] if filters else [],
     )
     return pack(options)
+
+
+def _protocol(http2: bool) -> upstreams_v3.HttpProtocolOptionsExplicitHttpConfig:
+    if not http2:
+        return upstreams_v3.HttpProtocolOptionsExplicitHttpConfig(
+            http_protocol_options=core_v3.Http1ProtocolOptions()
+        )
+    # One connection has many requests: a dead one is to be noticed before they time out.
+    keepalive = core_v3.KeepaliveSettings(interval=seconds(30), timeout=seconds(10))
+    return upstreams_v3.HttpProtocolOptionsExplicitHttpConfig(
+        http2_protocol_options=core_v3.Http2ProtocolOptions(connection_keepalive=keepalive)
+    )

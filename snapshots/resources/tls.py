@@ -45,10 +45,12 @@ def listener_socket(tls: ListenerTls) -> core_v3.TransportSocket:
     return core_v3.TransportSocket(name=TLS_SOCKET, typed_config=pack(context))
 
 
-def upstream_socket(tls: UpstreamTls) -> core_v3.TransportSocket:
+def upstream_socket(tls: UpstreamTls, *, http2: bool = False) -> core_v3.TransportSocket:
     """Return the transport socket of a cluster for *tls*: the server's name is verified always."""
     context = tls_v3.UpstreamTlsContext(
-        common_tls_context=_common(UPSTREAM_ALPN, "1.2", tls.certificate, tls.authorities),
+        common_tls_context=_common(
+            ["h2"] if http2 else UPSTREAM_ALPN, "1.2", tls.certificate, tls.authorities
+        ),
         sni=tls.server_name,
         auto_host_sni=not tls.server_name,
         auto_sni_san_validation=True,

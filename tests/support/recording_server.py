@@ -35,7 +35,9 @@ class RecordingServer:
 
 
 @asynccontextmanager
-async def recording_server(status: int = 200) -> AsyncIterator[RecordingServer]:
+async def recording_server(
+    status: int = 200, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[RecordingServer]:
     """Run a server that answers everything with *status*."""
     server = RecordingServer(status=status)
 
@@ -51,7 +53,7 @@ async def recording_server(status: int = 200) -> AsyncIterator[RecordingServer]:
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, host, port).start()
         host, port = runner.addresses[0][:2]
         server.address = f"{host}:{port}"
         yield server

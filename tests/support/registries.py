@@ -120,6 +120,7 @@ def registries(
 
     *gateways* draws the whole section; otherwise it holds anything, or is not there.
     """
+    live = addresses is not ADDRESSES  # then somebody listens, and speaks HTTP/1.1
     pools = draw(st.lists(NAMES, max_size=4, unique=True))
     taken = iter(draw(st.lists(EXACT_NAMES, max_size=10, unique=True)))
     wildcards = iter(draw(st.lists(WILDCARDS, max_size=3, unique=True)))
@@ -130,7 +131,7 @@ def registries(
             models[name] = draw(_models(pools))
             _deal(draw, models[name], "aliases", chain(wildcards, taken))
             _deal(draw, models[name], "paths", paths)
-    data = {"version": 1, "pools": {pool: draw(_pools(addresses)) for pool in pools}}
+    data = {"version": 1, "pools": {pool: draw(_pools(addresses, live=live)) for pool in pools}}
     for pool in pools:
         _deal(draw, data["pools"][pool], "adapters", taken)
         if _is_needed(pool, data["pools"][pool], models) and not data["pools"][pool]["endpoints"]:
@@ -243,7 +244,7 @@ def _with_other_fallbacks(model: Data) -> Data:
     return model
 
 
-def _pools(addresses: st.SearchStrategy[str]) -> st.SearchStrategy[Data]:
+def _pools(addresses: st.SearchStrategy[str], *, live: bool) -> st.SearchStrategy[Data]:
     zones = st.sampled_from(["a", "b", ""])
     options = _mappings(weight=st.integers(1, 3) | st.just(65535), zone=zones)
     endpoints = st.lists(addresses, max_size=3, unique=True).flatmap(
@@ -268,7 +269,9 @@ def _pools(addresses: st.SearchStrategy[str]) -> st.SearchStrategy[Data]:
             "max_critical_requests": st.integers(1, 1_000_000),
             "max_pending": st.integers(1, 1_000_000),
             "connect_timeout": DURATIONS,
-            "load_balancing": st.sampled_from([*policies, {"policy": "random"}, *AFFINE]),
+            "outlier_detection": st.just(False) | OUTLIERS,
+            **({} if live else {"protocol": st.sampled_from(["http1", "http2"])}),
+            "load_balancing": st.sampled_from([*policies, {"policy": "random"}, *AFFINE, *KEYED]),
         },
     )
 
@@ -280,6 +283,20 @@ RETRIES = _mappings(
     per_try_timeout=DURATIONS | st.just("0s"),
 )
 AFFINE = [{"policy": name, "key": "prompt_prefix"} for name in ("maglev", "ring_hash")]
+
+KEYED = [
+    {"policy": "maglev", "key": {"header": "x-user-id"}, "overload": 120},
+    {"policy": "ring_hash", "key": {"cookie": "session"}},
+    {"policy": "maglev", "key": "client_ip"},
+    {"policy": "least_request", "choices": 5},
+]
+OUTLIERS = _mappings(
+    consecutive_errors=st.integers(1, 1000),
+    consecutive_5xx=st.integers(1, 1000),
+    interval=DURATIONS,
+    eject_for=DURATIONS,
+    max_ejected_percent=st.integers(1, 100),
+)
 
 EXTRACTIONS = _mappings(
     mode=st.sampled_from(["ext_proc", "native"]),

@@ -26,11 +26,11 @@ PAUSE_S = 0.1
 
 async def first_checks_pass(checks: Iterable[FirstCheck]) -> None:
     """Return once all *checks* were good, or after 5 s: what is dead then was meant to be used."""
-    by_url = {_url(check): check.status for check in checks}
-    servers = list(by_url)
+    to_make = {_url(check): check for check in checks}
+    servers = list(to_make)
     try:
         async with asyncio.timeout(LONGEST_WAIT_S), aiohttp.ClientSession() as session:
-            await asyncio.gather(*(_passes(session, *check) for check in by_url.items()))
+            await asyncio.gather(*(_passes(session, *check) for check in to_make.items()))
             await asyncio.sleep(HEAD_START_S)
     except TimeoutError:
         log.warning("snapshot.servers.unhealthy", servers=servers, waited_s=LONGEST_WAIT_S)
@@ -43,11 +43,15 @@ def _url(check: FirstCheck) -> str:
     return f"{scheme}://{Address(check.host, check.port)}{check.path}"
 
 
-async def _passes(session: aiohttp.ClientSession, url: str, status: int) -> None:
+async def _passes(session: aiohttp.ClientSession, url: str, check: FirstCheck) -> None:
     while True:
-        with contextlib.suppress(aiohttp.ClientError):
+        with contextlib.suppress(aiohttp.ClientError, OSError):
+            if check.http2:  # nothing here speaks it: that it listens has to do
+                _, writer = await asyncio.open_connection(check.host, check.port)
+                writer.close()
+                return
             # Whether its certificate is good is for Envoy to say.
             async with session.get(url, allow_redirects=False, ssl=False) as response:
-                if response.status == status:
+                if response.status == check.status:
                     return
         await asyncio.sleep(PAUSE_S)

@@ -8,7 +8,9 @@ from snapshots.registry.schema.auth import Auth, Client, UpstreamAuth
 from snapshots.registry.schema.file import Registry
 from snapshots.registry.schema.gateways import Extraction, Gateway
 from snapshots.registry.schema.limits import Limits
+from snapshots.registry.schema.load_balancing import HashKey, LoadBalancing
 from snapshots.registry.schema.models import MAX_SPLIT_WEIGHT, ServedModel
+from snapshots.registry.schema.outlier_detection import OutlierDetection
 from snapshots.registry.schema.pools import Endpoint, HealthCheck, Pool
 from snapshots.registry.schema.priority import Priority
 from snapshots.registry.schema.rate_limit import RateLimit
@@ -22,10 +24,13 @@ __all__ = [
     "Endpoint",
     "Extraction",
     "Gateway",
+    "HashKey",
     "HealthCheck",
     "Limits",
     "ListenerTls",
+    "LoadBalancing",
     "Mirror",
+    "OutlierDetection",
     "Pool",
     "Priority",
     "RateLimit",

@@ -20,6 +20,7 @@ from snapshots.registry.fields import (
     literal_or,
 )
 from snapshots.registry.schema.load_balancing import LoadBalancing, LoadBalancingEntry
+from snapshots.registry.schema.outlier_detection import OutlierDetection
 from snapshots.registry.schema.part import RegistryPart
 from snapshots.registry.schema.tls import UpstreamTlsEntry
 
@@ -125,7 +126,7 @@ class Pool(RegistryPart):
         default=LoadBalancing(),
         description=(
             "How Envoy picks one of the pool's healthy servers for a request: a policy, or a "
-            "mapping with `policy`, `key` and `bytes`."
+            "mapping with `policy`, and what belongs to it."
         ),
         examples=["least_request", {"policy": "maglev", "key": "prompt_prefix", "bytes": 1024}],
         json_schema_extra={"default": "least_request"},
@@ -166,6 +167,23 @@ class Pool(RegistryPart):
     connect_timeout: PositiveDuration = Field(
         default=timedelta(seconds=5),
         description="Time in which a server must take a connection.",
+    )
+    outlier_detection: Annotated[
+        OutlierDetection | Literal[False], literal_or(False, OutlierDetection)
+    ] = Field(
+        default=OutlierDetection(),
+        description=(
+            "When a server is left alone for a time because requests failed there, or `false` for "
+            "never."
+        ),
+        examples=[{"consecutive_5xx": 10, "eject_for": "30s"}, False],
+    )
+    protocol: Literal["http1", "http2"] = Field(
+        default="http1",
+        description=(
+            "What is spoken with the servers. `http2` sends many requests over one connection; "
+            "without `tls` the servers must take it in clear, without an upgrade."
+        ),
     )
     tls: UpstreamTlsEntry = Field(
         default=None,

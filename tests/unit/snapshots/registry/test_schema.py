@@ -101,6 +101,8 @@ def test_every_part_of_the_file_is_found():
         ("pools", ANY, "endpoints", ANY): "Endpoint",
         ("pools", ANY, "health_check"): "HealthCheck",
         ("pools", ANY, "load_balancing"): "LoadBalancing",
+        ("pools", ANY, "load_balancing", "key"): "HashKey",
+        ("pools", ANY, "outlier_detection"): "OutlierDetection",
         ("pools", ANY, "tls"): "UpstreamTls",
         ("models", ANY): "ServedModel",
         ("models", ANY, "sticky"): "Sticky",

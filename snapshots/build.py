@@ -51,11 +51,11 @@ class SnapshotBuilder:
         intent = translate(registry, digest_keys(registry, material)[0])
         self._now = {}
         self._material = material
-        nodes = {g.node_cluster: self._node_snapshot(g) for g in intent.gateways}
+        nodes = {g.nodes.key: self._node_snapshot(g) for g in intent.gateways}
         for node in nodes.values():
             check_consistency(node)
         self._last = self._now
-        return Snapshot.of(nodes)
+        return Snapshot.of(nodes, [gateway.nodes for gateway in intent.gateways])
 
     def _node_snapshot(self, gateway: ir.Gateway) -> NodeSnapshot:
         types = {

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Self
 
+from snapshots.node_selector import ANY, NO_METADATA, NodeSelector
 from snapshots.type_urls import PUSH_ORDER, TypeUrl
 
 VERSION_LENGTH = 16
@@ -83,23 +84,36 @@ class Snapshot:
     """What the whole fleet is told at one moment."""
 
     nodes: Mapping[str, NodeSnapshot]
-    """By `node.cluster`; the key "*" is for every cluster that is not named."""
+    """By the key of the group: `node.cluster`, or "*" for every Envoy of no other group, or the
+    key of one of `selectors`."""
     revision: str
     """Hash over everything: equal registries give equal revisions on every replica."""
+    selectors: tuple[NodeSelector, ...] = ()
+    """Of the groups for which `node.cluster` does not decide alone; no Envoy belongs to two."""
 
     @classmethod
-    def of(cls, nodes: Mapping[str, NodeSnapshot]) -> Self:
-        """Return the snapshot of a fleet whose groups are *nodes*, by `node.cluster` or "*"."""
+    def of(cls, nodes: Mapping[str, NodeSnapshot], selectors: Iterable[NodeSelector] = ()) -> Self:
+        """Return the snapshot of a fleet whose groups are *nodes*, by their keys."""
         parts = (
             part.encode()
             for cluster in sorted(nodes)
             for part in (cluster, nodes[cluster].gateway, nodes[cluster].version)
         )
-        return cls(MappingProxyType(dict(nodes)), content_version(parts))
+        by_more = tuple(selector for selector in selectors if not selector.is_by_cluster)
+        return cls(MappingProxyType(dict(nodes)), content_version(parts), by_more)
 
-    def for_node(self, node_cluster: str) -> NodeSnapshot:
-        """Return what an Envoy of *node_cluster* is told; empty if no gateway wants it."""
-        return self.nodes.get(node_cluster) or self.nodes.get("*") or NO_GATEWAY
+    def with_nodes(self, nodes: Mapping[str, NodeSnapshot]) -> Snapshot:
+        """Return the snapshot of the same groups that are told what *nodes* say instead."""
+        return Snapshot.of(nodes, self.selectors)
+
+    def for_node(
+        self, cluster: str, node_id: str = "", metadata: Mapping[str, str] = NO_METADATA
+    ) -> NodeSnapshot:
+        """Return what an Envoy is told; empty if no gateway wants it."""
+        for selector in self.selectors:
+            if selector.matches(cluster, node_id, metadata):
+                return self.nodes[selector.key]
+        return self.nodes.get(cluster) or self.nodes.get(ANY) or NO_GATEWAY
 
 
 NO_GATEWAY = NodeSnapshot.of("", {})

@@ -62,7 +62,7 @@ def keep_replaced_servers(
         unions = list(_unions(old.nodes[cluster], new.nodes[cluster], unchecked, checks))
         if unions:
             nodes[cluster] = _with_endpoints(new.nodes[cluster], unions)
-    return WarmUp(Snapshot.of(nodes), tuple(sorted(checks))) if checks else None
+    return WarmUp(new.with_nodes(nodes), tuple(sorted(checks))) if checks else None
 
 
 def _unions(

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from snapshots.node_selector import NO_METADATA
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot
 from snapshots.type_urls import PUSH_ORDER, SHORT_NAMES, TypeUrl
 from xds_server.bell import Bell
@@ -41,10 +42,16 @@ class Node:
 
     id: str
     cluster: str
+    metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)
+    """What of its first level is a text."""
     envoy_version: str = ""
     """Such as `1.40.0`; empty if it does not say."""
     is_envoy: bool = False
     """Whether it says that it is an Envoy, rather than another xDS client."""
+
+    def view(self, snapshot: Snapshot) -> NodeSnapshot:
+        """Return what this node is told of *snapshot*."""
+        return snapshot.for_node(self.cluster, self.id, self.metadata)
 
 
 RefusalKey = tuple[TypeUrl, str, str]
@@ -120,7 +127,7 @@ class Fleet:
 
     def converged(self, record: NodeRecord, snapshot: Snapshot) -> bool:
         """Record that the node has ACKed all it asked for of *snapshot*; return if that is new."""
-        version = snapshot.for_node(record.node.cluster).version
+        version = record.node.view(snapshot).version
         record.refusals.clear()
         record.revision = snapshot.revision
         news = record.held_version != version
@@ -152,7 +159,7 @@ class Fleet:
         error_detail: str,
     ) -> tuple[Rejection, ...]:
         """Record a NACK; return what was not known of this node, one for each resource."""
-        current = self._desired(record.node.cluster)
+        current = self._desired(record.node)
         version = current.version if current else ""
         news = []
         blamed: list[tuple[RefusalKey, tuple[str, ...]]]
@@ -173,7 +180,7 @@ class Fleet:
         for record in self._records.values():
             if not record.connected:
                 continue
-            desired = self._desired(record.node.cluster)
+            desired = self._desired(record.node)
             if desired is not None and record.held_version == desired.version:
                 converged += 1
                 last = max(last, record.converged_at)
@@ -186,7 +193,7 @@ class Fleet:
         return [self._status(self._records[node_id]) for node_id in sorted(self._records)]
 
     def _status(self, record: NodeRecord) -> NodeStatus:
-        desired = self._desired(record.node.cluster)
+        desired = self._desired(record.node)
         converged = desired is not None and record.held_version == desired.version
         current = self._store.current
         if converged and current is not None:
@@ -226,9 +233,9 @@ class Fleet:
         place = self._describe_origin(refusal.origin) if refusal.origin else ""
         return Rejection(type_url, name, refusal.error_detail, place)
 
-    def _desired(self, node_cluster: str) -> NodeSnapshot | None:
+    def _desired(self, node: Node) -> NodeSnapshot | None:
         current = self._store.current
-        return current.goal.for_node(node_cluster) if current else None
+        return node.view(current.goal) if current else None
 
     def _forget_oldest(self) -> None:
         if len(self._records) <= self._max_nodes:

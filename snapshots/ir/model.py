@@ -22,6 +22,7 @@ from snapshots.ir.pools import (
     Target,
 )
 from snapshots.ir.secrets import ListenerTls
+from snapshots.node_selector import NodeSelector
 
 __all__ = [
     "NO_RULES",
@@ -196,7 +197,8 @@ class Gateway:
     """What one group of Envoys listens on, and everything it routes."""
 
     name: str
-    node_cluster: str
+    nodes: NodeSelector
+    """Which Envoys get it."""
     host: str
     port: int
     response_headers: bool

@@ -169,7 +169,7 @@ def _gateway(
     default = registry.default_model or ""
     return ir.Gateway(
         name=name,
-        node_cluster=gateway.node_cluster,
+        nodes=gateway.nodes,
         host=gateway.listen.host,
         port=gateway.listen.port,
         response_headers=gateway.response_headers,

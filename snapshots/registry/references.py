@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from snapshots.registry.affinity import check_affinity
 from snapshots.registry.client_references import check_clients
 from snapshots.registry.names import is_wildcard
+from snapshots.registry.node_references import check_nodes
 from snapshots.registry.priority_references import check_budgets, check_priorities
 from snapshots.registry.problems import Path, Refusal, Suggestions, code
 from snapshots.registry.schema import MAX_SPLIT_WEIGHT
@@ -232,16 +233,10 @@ def _check_default_model(data: Entries, suggestions: Suggestions) -> Iterator[Re
 
 
 def _check_gateways(data: Entries, suggestions: Suggestions) -> Iterator[Refusal]:
-    clusters: dict[str, str] = {}
     others = _others(data)
-    for name, gateway in _mappings(data, "gateways"):
-        cluster = gateway.get("node_cluster", "*")
-        if isinstance(cluster, str) and clusters.setdefault(cluster, name) != name:
-            yield Refusal(
-                ("gateways", name, *(("node_cluster",) if "node_cluster" in gateway else ())),
-                f"gateway {code(clusters[cluster])} has the node_cluster {code(cluster)} already",
-                "an Envoy gets one gateway: give each a node_cluster of its own",
-            )
+    gateways = dict(_mappings(data, "gateways"))
+    yield from check_nodes(gateways)
+    for name, gateway in gateways.items():
         yield from _check_exposed(name, gateway, data, others, suggestions)
 
 

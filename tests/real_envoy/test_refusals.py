@@ -49,7 +49,7 @@ def with_resources(snapshot: Snapshot, *changed: Resource) -> Snapshot:
             others = [r for r in types[one.type_url].resources.values() if r.name != one.name]
             types[one.type_url] = TypeSnapshot.of([*others, one])
         nodes[node_cluster] = NodeSnapshot.of(node.gateway, types)
-    return Snapshot.of(nodes)
+    return snapshot.with_nodes(nodes)
 
 
 def current(deployed: Deployment) -> Snapshot:

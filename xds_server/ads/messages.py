@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from envoy.config.core.v3 import base_pb2
 from envoy.service.discovery.v3 import discovery_pb2
+from google.protobuf.struct_pb2 import Struct
 
 from snapshots.type_urls import TypeUrl
 from xds_server.fleet import Node
@@ -24,9 +25,16 @@ def read_node(node: base_pb2.Node) -> Node:
     return Node(
         id=node.id,
         cluster=node.cluster,
+        metadata=_texts_of(node.metadata),
         envoy_version=text,
         is_envoy=node.user_agent_name == "envoy",
     )
+
+
+def _texts_of(metadata: Struct) -> Mapping[str, str]:
+    """Return the texts on the first level of *metadata*."""
+    fields = metadata.fields.items()
+    return {name: value.string_value for name, value in fields if value.HasField("string_value")}
 
 
 def _shared(names: Iterable[str]) -> tuple[str, ...]:

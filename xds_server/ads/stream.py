@@ -44,6 +44,10 @@ REJECTED_ADVICE = (
 CLOSED_ADVICE = (
     "an Envoy that still runs routes on with what it has, and gets no edit until it is back"
 )
+UNMATCHED_ADVICE = (
+    "this Envoy is told to listen on nothing; give a gateway its node_cluster, node_id or "
+    "node_metadata"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class AdsStream:
         self._offered: Published | None = None
         self._offered_at: float | None = None
         self._refused: frozenset[RefusalKey] = frozenset()
+        self._has_gateway = True
+        """Until it is found out."""
         self._wake = asyncio.Event()
         self._ended = False
         self._problem = ""
@@ -181,7 +187,8 @@ class AdsStream:
             # A node is measured only by publishes that it saw happen.
             self._offered_at = self._shared.clock() if self._offered else None
             self._offered = published
-        desired = published.snapshot.for_node(self._node.cluster)
+        desired = self._node.view(published.snapshot)
+        self._note_gateway(desired.gateway)
         self._refused = frozenset(
             (url, name, version)
             for url, name, version in self._refused
@@ -220,10 +227,21 @@ class AdsStream:
         if quarantine.serial != before:
             self._shared.quarantine_changed.ring()
 
+    def _note_gateway(self, gateway: str) -> None:
+        """Tell, once for each change of it, that no gateway wants this node."""
+        if not gateway and self._has_gateway:
+            self._log.warning(
+                "xds.node.unmatched",
+                node_cluster=self._node.cluster,
+                node_metadata=dict(self._node.metadata),
+                consequence=UNMATCHED_ADVICE,
+            )
+        self._has_gateway = bool(gateway)
+
     def _gateway(self) -> str:
         if self._offered is None:
             return ""
-        return self._offered.snapshot.for_node(self._node.cluster).gateway
+        return self._node.view(self._offered.snapshot).gateway
 
     def _note_rejection(self, received: Received) -> None:
         self._shared.metrics.rejected(received.type_url)
@@ -273,6 +291,6 @@ class AdsStream:
         if self._node.is_envoy and not asked >= {CLUSTER, LISTENER}:
             # An Envoy that starts asks for clusters first; it has not asked for all that it needs.
             return False
-        desired = self._offered.snapshot.for_node(self._node.cluster)
+        desired = self._node.view(self._offered.snapshot)
         in_sync: bool = self._session.in_sync_with(desired)
         return in_sync

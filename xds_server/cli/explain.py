@@ -12,7 +12,7 @@ import click
 from snapshots.explain import Explanation, Request, Share, explain
 from snapshots.ir.names import ROUTING_HEADER_PREFIX
 from snapshots.ir.translate import translate
-from xds_server.cli.gateways import gateway_for, node_cluster_option
+from xds_server.cli.gateways import gateway_for, gateway_option, node_cluster_option
 from xds_server.cli.options import option
 from xds_server.cli.registry_file import read_registry, registry_argument
 
@@ -31,6 +31,7 @@ def _absolute(_context: click.Context, _parameter: click.Parameter, value: str) 
 @option("--client", default=None, help="The client whose key it shows; none: it shows no key.")
 @option("--header", multiple=True, metavar="NAME=VALUE", help="A request header; repeatable.")
 @node_cluster_option
+@gateway_option
 @option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def command(
     registry: Path,
@@ -40,16 +41,17 @@ def command(
     client: str | None,
     header: tuple[str, ...],
     node_cluster: str,
+    gateway: str | None,
     as_json: bool,
 ) -> None:
     """Tell where a request would go by the file REGISTRY, and why.
 
     Exits with 1 if Envoy would refuse it for its model, path, method or client.
     """
-    gateway = gateway_for(translate(read_registry(registry)), node_cluster)
-    sticky = {r.sticky.name for r in gateway.routes if r.sticky and r.sticky.kind == "header"}
+    meant = gateway_for(translate(read_registry(registry)), node_cluster, gateway)
+    sticky = {r.sticky.name for r in meant.routes if r.sticky and r.sticky.kind == "header"}
     notes = tuple(_notes(header, sticky))
-    explanation = explain(gateway, Request(model, path, method.upper(), client))
+    explanation = explain(meant, Request(model, path, method.upper(), client))
     if as_json:
         click.echo(json.dumps({**asdict(explanation), "notes": notes}, ensure_ascii=False))
     else:

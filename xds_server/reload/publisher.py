@@ -19,7 +19,7 @@ from snapshots.consistency import InconsistentSnapshotError
 from snapshots.diff import diff
 from snapshots.registry.document import Document
 from snapshots.registry.loader import RegistryError, load_registry, place_of
-from snapshots.snapshot import Snapshot
+from snapshots.snapshot import NO_GATEWAY, Snapshot
 from snapshots.warm_up import FirstCheck, WarmUp, keep_replaced_servers
 from xds_server.files.look import Glance, ReadProblem
 from xds_server.garbage import no_search
@@ -232,8 +232,8 @@ class RegistryPublisher:
 def _changes(before: Snapshot, after: Snapshot) -> dict[str, list[str]]:
     """Return what was added, changed and removed, each as `Type name`; lists are cut if long."""
     changes: dict[str, dict[str, None]] = {"added": {}, "changed": {}, "removed": {}}
-    for node_cluster in sorted({*before.nodes, *after.nodes}):
-        differences = diff(before.for_node(node_cluster), after.for_node(node_cluster))
+    for group in sorted({*before.nodes, *after.nodes}):
+        differences = diff(*(some.nodes.get(group, NO_GATEWAY) for some in (before, after)))
         for type_url, difference in differences.items():
             of_type = type_url.rpartition(".")[2]
             for what, names in changes.items():

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from snapshots.node_selector import NodeSelector
 from snapshots.registry.addresses import Address
 from snapshots.registry.fields import (
     ListenAddress,
@@ -38,6 +39,21 @@ class Gateway(RegistryPart):
             "or `*` for every Envoy that no other gateway names."
         ),
         examples=["*", "edge"],
+    )
+    node_id: Name = Field(
+        default="*",
+        description=(
+            "Of those, which get it: those whose `node.id` matches this pattern, in which `*` "
+            "stands for any characters."
+        ),
+        examples=["*", "edge-*"],
+    )
+    node_metadata: dict[str, str] = Field(
+        default={},
+        description=(
+            "Of those, which get it: those whose `node.metadata` has these texts under these keys."
+        ),
+        examples=[{"zone": "a"}],
     )
     models: Annotated[Literal["*"] | tuple[str, ...], literal_or("*", tuple[Name, ...])] = Field(
         default="*",
@@ -78,6 +94,12 @@ class Gateway(RegistryPart):
         default=Limits(),
         description="What one client may take of these Envoys; the defaults suit most.",
     )
+
+    @property
+    def nodes(self) -> NodeSelector:
+        """Which Envoys get this gateway."""
+        metadata = tuple(sorted(self.node_metadata.items()))
+        return NodeSelector(self.node_cluster, self.node_id, metadata)
 
 
 class Extraction(RegistryPart):

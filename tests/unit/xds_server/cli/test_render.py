@@ -71,7 +71,8 @@ def test_a_group_that_no_gateway_wants_is_one_line_with_a_hint(render):
     assert result.exit_code == 1
     assert not result.stdout
     assert result.stderr == (
-        "Error: no gateway has the node_cluster 'nope' (hint: --node-cluster edge or inner)\n"
+        "Error: no gateway has the node_cluster 'nope' "
+        "(hint: --node-cluster edge or --node-cluster inner)\n"
     )
 
 

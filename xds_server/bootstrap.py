@@ -7,8 +7,8 @@ Source: "Bootstrap (proto)" of the API reference, "Best practices for edge proxi
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import yaml
@@ -90,12 +90,13 @@ class Bootstrap:
     max_heap_bytes: int = MAX_HEAP_BYTES
     max_connections: int = MAX_CONNECTIONS
     """Of all clients together; what comes beyond is closed at once."""
+    node_metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def render_bootstrap(bootstrap: Bootstrap) -> str:
     """Return *bootstrap* as the YAML that `envoy -c` reads."""
     document = {
-        "node": {"id": _Quoted(bootstrap.node_id), "cluster": _Quoted(bootstrap.node_cluster)},
+        "node": _node(bootstrap),
         "admin": {
             "address": _address(bootstrap.admin),
             # However many clients there are, the operator gets in.
@@ -109,6 +110,14 @@ def render_bootstrap(bootstrap: Bootstrap) -> str:
         "layered_runtime": runtime(),
     }
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False)
+
+
+def _node(bootstrap: Bootstrap) -> dict[str, Any]:
+    node = {"id": _Quoted(bootstrap.node_id), "cluster": _Quoted(bootstrap.node_cluster)}
+    if not bootstrap.node_metadata:
+        return node
+    metadata = {_Quoted(k): _Quoted(v) for k, v in bootstrap.node_metadata.items()}
+    return {**node, "metadata": metadata}
 
 
 class _Quoted(str):

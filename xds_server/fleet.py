@@ -42,12 +42,12 @@ class Node:
 
     id: str
     cluster: str
-    metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)
-    """What of its first level is a text."""
     envoy_version: str = ""
     """Such as `1.40.0`; empty if it does not say."""
     is_envoy: bool = False
     """Whether it says that it is an Envoy, rather than another xDS client."""
+    metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)
+    """What of its first level is a text."""
 
     def view(self, snapshot: Snapshot) -> NodeSnapshot:
         """Return what this node is told of *snapshot*."""

@@ -6,7 +6,9 @@ import asyncio
 
 import grpc
 from envoy.config.core.v3 import base_pb2
+from structlog.testing import capture_logs
 
+from snapshots.snapshot import NO_GATEWAY, Snapshot
 from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, TypeUrl
 from tests.support.ads_client import AdsClient
 from tests.support.snapshots import (
@@ -15,6 +17,7 @@ from tests.support.snapshots import (
     model,
     pool,
     route,
+    snapshot,
 )
 from tests.support.xds_server import start, xds_server
 from xds_server.ads.stream import MAX_TYPES
@@ -54,6 +57,24 @@ async def test_a_state_of_the_world_client_may_reconnect(server):
 
         assert {t.type_url for t in told} == {CLUSTER, ENDPOINT, LISTENER, SCOPED_ROUTE, ROUTE}
         assert server.fleet.nodes()[0].converged
+
+
+async def test_a_node_that_no_gateway_wants_is_answered_and_told_of_once(server, variant):
+    everybody = snapshot(*pool("p"))
+    server.store.publish(Snapshot.of({"elsewhere": everybody.nodes["*"]}))
+    with capture_logs() as logged:
+        async with AdsClient(server.address, variant) as client:
+            await client.subscribe(CLUSTER)
+            assert (await client.expect(CLUSTER)).resources == ()
+            server.store.publish(
+                Snapshot.of({"elsewhere": everybody.nodes["*"], "more": NO_GATEWAY})
+            )
+            await client.expect_nothing()
+            status = server.fleet.nodes()[0]
+
+    told = [line for line in logged if line["event"] == "xds.node.unmatched"]
+    assert [(line["log_level"], line["node_cluster"]) for line in told] == [("warning", "default")]
+    assert status.gateway is None
 
 
 async def test_a_first_request_without_a_node_is_refused(server, variant):

@@ -140,3 +140,41 @@ async def test_an_envoy_without_a_gateway_gets_one_when_the_registry_does(varian
 
     assert (status, body["simulate"]["server"]) == (200, "second")
     assert [node["rejected"] for node in nodes] == [None, None]
+
+
+BY_NODE = """\
+version: 1
+gateways:
+  one: {listen: "<gateway>", node_cluster: default, node_id: "envoy-1"}
+  two: {listen: "INTERNAL", node_cluster: default, node_id: "canary-*", node_metadata: {zone: a}}
+pools:
+  first: {endpoints: ["<first>"]}
+models:
+  chat: {pool: first}
+"""
+
+
+async def test_an_envoy_gets_the_gateway_of_its_id_and_metadata_or_is_told_of_none(
+    variant, tmp_path
+):
+    internal = free_address()
+    template = BY_NODE.replace("INTERNAL", str(internal))
+    other_folder = tmp_path / "second"
+    other_folder.mkdir()
+    async with deployment(template, ("first",), tmp_path, variant) as deployed:
+        bootstrap = deployed.bootstrap("canary-7", node_metadata={"zone": "a"})
+        async with running_envoy(bootstrap, other_folder) as envoy:
+            await deployed.converged()
+            other = OtherEnvoy(deployed, f"http://{internal}", envoy.admin_address)
+            answers = (await deployed.chat("chat")).status, (await other.complete("chat"))[0]
+            told = {node["id"]: node["gateway"] for node in (await deployed.status())["nodes"]}
+
+            await deployed.edit("zone: a", "zone: b")
+            listeners = await other.stats("listener_manager.total_listeners_active")
+            nodes = {node["id"]: node for node in (await deployed.status())["nodes"]}
+
+    assert answers == (200, 200)
+    assert told == {"envoy-1": "one", "canary-7": "two"}
+    assert nodes["canary-7"]["gateway"] is None
+    assert nodes["canary-7"]["converged"]
+    assert set(listeners.values()) == {0}

@@ -184,13 +184,19 @@ class Deployment:
         del self.servers[name]
         await self._server_parts.pop(name).stop()
 
-    def bootstrap(self, node_id: str = "envoy-1", node_cluster: str = "default") -> str:
+    def bootstrap(
+        self,
+        node_id: str = "envoy-1",
+        node_cluster: str = "default",
+        node_metadata: Mapping[str, str] = {},
+    ) -> str:
         """Return the bootstrap of an Envoy of this deployment."""
         _, ready = self.control_plane.running
         return render_bootstrap(
             Bootstrap(
                 node_id=node_id,
                 node_cluster=node_cluster,
+                node_metadata=node_metadata,
                 xds=ready.xds_address,
                 ext_proc=self._companions,
                 admin=Address(LOOPBACK, 0),

@@ -149,6 +149,20 @@ def _connections(wanted: int | None, open_files: int) -> int:
     return wanted or within
 
 
+def _metadata(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    metadata: dict[str, str] = {}
+    for value in values:
+        key, separator, text = value.partition("=")
+        if not separator or not key:
+            raise click.BadParameter(f"{value!r} is not KEY=VALUE")
+        if key in metadata:
+            raise click.BadParameter(f"{key!r} is there twice")
+        metadata[key] = text
+    return metadata
+
+
 @click.command()
 @option(
     "--node-id",
@@ -161,6 +175,13 @@ def _connections(wanted: int | None, open_files: int) -> int:
     default="default",
     callback=_text,
     help="The group of Envoys that it belongs to.",
+)
+@option(
+    "--node-metadata",
+    multiple=True,
+    metavar="KEY=VALUE",
+    callback=_metadata,
+    help="What else is known of it, for gateways that go by that; repeatable.",
 )
 @option(
     "--xds-address",
@@ -222,6 +243,7 @@ def _connections(wanted: int | None, open_files: int) -> int:
 def command(
     node_id: str,
     node_cluster: str,
+    node_metadata: dict[str, str],
     xds_address: Address,
     ext_proc: tuple[Companion, ...],
     admin: Address | UnixPath,
@@ -236,6 +258,7 @@ def command(
     bootstrap = Bootstrap(
         node_id=node_id,
         node_cluster=node_cluster,
+        node_metadata=node_metadata,
         xds=xds_address,
         ext_proc=ext_proc,
         admin=admin,

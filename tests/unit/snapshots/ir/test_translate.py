@@ -6,6 +6,7 @@ import pytest
 
 from snapshots.ir import model as ir
 from snapshots.ir.translate import translate
+from snapshots.node_selector import NodeSelector
 from tests.support.registries import registry
 
 
@@ -37,7 +38,7 @@ models: {m: {pool: p}}
 def test_what_is_not_said_is_resolved():
     assert gateway(ONE_MODEL) == ir.Gateway(
         name="default",
-        node_cluster="*",
+        nodes=NodeSelector(),
         host="0.0.0.0",
         port=10000,
         response_headers=True,
@@ -60,7 +61,7 @@ def test_what_is_not_said_is_resolved():
 def test_an_empty_registry_has_one_gateway_that_routes_nothing():
     empty = gateway("")
 
-    assert (empty.node_cluster, empty.routes, empty.path_routes, empty.pools) == ("*", (), (), ())
+    assert (empty.nodes.key, empty.routes, empty.path_routes, empty.pools) == ("*", (), (), ())
 
 
 def test_times_are_seconds_and_zero_is_none():
@@ -212,7 +213,7 @@ def test_a_pool_that_nothing_leads_to_is_left_out():
 def test_each_gateway_has_its_address_and_the_extraction_of_the_file():
     inner = gateway(SEVERAL, "inner")
 
-    assert (inner.host, inner.port, inner.node_cluster) == ("::1", 8080, "inside")
+    assert (inner.host, inner.port, inner.nodes.cluster) == ("::1", 8080, "inside")
     assert inner.extraction == ir.Extraction("native", "native", 65536)
     assert gateway(SEVERAL, "edge").extraction == inner.extraction
 

@@ -67,7 +67,7 @@ async def test_a_node_that_no_gateway_wants_is_answered_and_told_of_once(server,
             await client.subscribe(CLUSTER)
             assert (await client.expect(CLUSTER)).resources == ()
             server.store.publish(
-                Snapshot.of({"elsewhere": everybody.nodes["*"], "more": NO_GATEWAY})
+                Snapshot.of({"elsewhere": groups["elsewhere"], "more": NO_GATEWAY})
             )
             await client.expect_nothing()
             status = server.fleet.nodes()[0]

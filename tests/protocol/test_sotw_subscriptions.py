@@ -125,3 +125,19 @@ def test_scopes_have_the_legacy_wildcard_too():
     talk.subscribe(SCOPED_ROUTE)
 
     assert names(talk.told_one().resources) == ["m"]
+
+
+def test_what_was_dropped_and_asked_for_again_while_a_response_came_is_sent_again():
+    talk = started(endpoints("a"))
+    talk.subscribe(ENDPOINT, "a", "b")
+    first = talk.told_one()
+    talk.ack(first)
+    talk.publish(endpoints("a"), endpoints("b"))
+    second = talk.told_one()
+
+    for asked in ((), ("a",)):  # before the client has seen the second response
+        request = SotwRequest(ENDPOINT, asked, first.version_info, first.nonce)
+        assert talk.say(request).verdict is Verdict.STALE
+    talk.say(SotwRequest(ENDPOINT, ("a",), second.version_info, second.nonce))
+
+    assert talk.told_one().resources == (endpoints("a"),)

@@ -6,6 +6,7 @@ Implements the xDS protocol page, read at Envoy 1.40: "ACK/NACK and resource typ
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Iterable
 
 from typing_extensions import override
@@ -17,14 +18,22 @@ from xds_server.protocol.batch import batch
 from xds_server.protocol.events import Received, SotwRequest, SotwResponse, Verdict
 from xds_server.protocol.ledger import Due, Ledger
 from xds_server.protocol.session import Session, takes_over
+from xds_server.protocol.subscription import WILDCARD
 
 WINDOW = {ROUTE: 100}
 DEFAULT_WINDOW = 16
+
+NONCES_REMEMBERED = 8
+"""Of each type: by these, requests are known that were sent before a later response came."""
 
 MAX_PARTS = 128
 """About how many responses tell all that changed of a type: every answer repeats all names that
 the client asked for, and 10,000 answers of 10,000 names each would take minutes. If one of a group
 is refused, a search finds out which."""
+
+
+def _newest() -> deque[str]:
+    return deque(maxlen=NONCES_REMEMBERED)
 
 
 class SotwSession(Session[SotwResponse]):
@@ -35,6 +44,9 @@ class SotwSession(Session[SotwResponse]):
         self._archive = archive or Archive()
         self._holdings_unknown: set[TypeUrl] = set()
         self._last_nonce: dict[TypeUrl, str] = {}
+        self._answered: defaultdict[TypeUrl, deque[str]] = defaultdict(_newest)
+        self._given_up: dict[TypeUrl, set[str]] = {}
+        """Names that a stale request did without: the client may have dropped what it held."""
 
     def receive(self, request: SotwRequest) -> Received:
         """Record *request* and return what it was."""
@@ -50,6 +62,8 @@ class SotwSession(Session[SotwResponse]):
             # response there is none to repeat. An error in it was counted when it first came.
             received = Received(request.type_url, Verdict.UPDATE)
         else:
+            if nonce in self._answered[request.type_url]:
+                self._note_given_up(ledger, request.resource_names)
             return Received(request.type_url, Verdict.STALE)
         self._subscribe(ledger, request.resource_names)
         return received
@@ -107,14 +121,32 @@ class SotwSession(Session[SotwResponse]):
                     suspects=blame.suspects,
                     error_detail=request.error_detail,
                 )
-            accepted.extend(ledger.acked(nonce))
+            taken = ledger.acked(nonce)
+            self._answered[request.type_url].append(nonce)
+            accepted.extend(taken)
+            # It says what it wants when it processes a response, so it has what is in there.
+            self._given_up.get(request.type_url, set()).difference_update(r.name for r in taken)
             self._holdings_unknown.discard(request.type_url)
             if nonce == request.response_nonce:
                 break
         return Received(request.type_url, Verdict.ACK, tuple(accepted))
 
+    def _note_given_up(self, ledger: Ledger, names: tuple[str, ...]) -> None:
+        before = set(ledger.subscription.names)
+        if ledger.subscription.wildcard:
+            before.add(WILDCARD)
+        self._given_up.setdefault(ledger.type_url, set()).update(before.difference(names))
+
+    def _dropped(self, ledger: Ledger) -> list[str]:
+        """Return what the client wants, and wanted before, but gave up in the meantime."""
+        given_up = self._given_up.pop(ledger.type_url, set())
+        if WILDCARD in given_up and ledger.subscription.wildcard:
+            given_up.update(ledger.target.resources)
+        return sorted(filter(ledger.subscription.wants, given_up - {WILDCARD}))
+
     def _subscribe(self, ledger: Ledger, names: tuple[str, ...]) -> None:
         new = ledger.subscription.replace(names)
+        new += [name for name in self._dropped(ledger) if name not in new]
         ledger.unsubscribed()
         if new:
             ledger.subscribed(new, resend=True)

@@ -11,6 +11,7 @@ from tests.support.snapshots import (
     route,
 )
 from tests.support.talk import SotwTalk
+from xds_server.protocol.events import SotwRequest, Verdict
 
 
 def started(*resources, quarantine=None, archive=None) -> SotwTalk:

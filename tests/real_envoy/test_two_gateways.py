@@ -175,6 +175,6 @@ async def test_an_envoy_gets_the_gateway_of_its_id_and_metadata_or_is_told_of_no
 
     assert answers == (200, 200)
     assert told == {"envoy-1": "one", "canary-7": "two"}
-    assert nodes["canary-7"]["gateway"] is None
+    assert nodes["canary-7"]["gateway"] == ""
     assert nodes["canary-7"]["converged"]
     assert set(listeners.values()) == {0}

@@ -178,7 +178,8 @@ def _routed(
 
 def _rules(route: ir.Route) -> Iterator[str]:
     if route.sticky and len(route.targets) > 1:
-        told_by = f"{route.sticky.kind} {route.sticky.name}"
+        is_client = route.sticky.kind == "client"
+        told_by = "client" if is_client else f"{route.sticky.kind} {route.sticky.name}"
         yield f"the same {told_by} always leads to the same pool; without it, chance decides"
     if route.fallback:
         yield _about_fallback(route)

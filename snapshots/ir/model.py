@@ -56,8 +56,9 @@ Priority = Literal["critical", "standard", "sheddable"]
 class Sticky:
     """What tells users apart."""
 
-    kind: Literal["header", "cookie"]
+    kind: Literal["header", "cookie", "client"]
     name: str
+    """Of the header or cookie; for clients, of the header that names them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from snapshots.ir.chains import bounds, tell_pools_of_models, weights
 from snapshots.ir.clients import Restrictions, translate_clients, translate_rate_limit
 from snapshots.ir.credentials import add_credentials
 from snapshots.ir.edge import Edge
+from snapshots.ir.names import CLIENT_HEADER
 from snapshots.ir.translate_pools import translate_pool
 from snapshots.ir.translate_secrets import listener_tls
 from snapshots.registry import schema
@@ -121,6 +122,8 @@ def _sticky(sticky: schema.Sticky | None) -> ir.Sticky | None:
         return None
     if sticky.header:
         return ir.Sticky("header", sticky.header)
+    if sticky.client:
+        return ir.Sticky("client", CLIENT_HEADER)
     return ir.Sticky("cookie", sticky.cookie or "")
 
 

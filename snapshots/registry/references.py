@@ -169,7 +169,7 @@ def _check_models(data: Entries, suggestions: Suggestions) -> Iterator[Refusal]:
         if ("pool" in model) == ("split" in model):
             count = "both" if "pool" in model else "neither"
             yield Refusal(place, f"has {count} of `pool` and `split`", "give exactly one of them")
-        yield from _check_sticky((*place, "sticky"), model.get("sticky"))
+        yield from _check_sticky((*place, "sticky"), model.get("sticky"), data)
         if isinstance(pool := model.get("pool"), str) and pool not in pools:
             yield _dangling((*place, "pool"), pool, pools, suggestions)
         for pool in _mapping(model.get("split")):
@@ -196,10 +196,16 @@ def _check_fallback(
         taken.setdefault(pool, "is already in this list")
 
 
-def _check_sticky(path: Path, sticky: object) -> Iterator[Refusal]:
-    if isinstance(sticky, Mapping) and ("header" in sticky) == ("cookie" in sticky):
-        count = "both" if "header" in sticky else "neither"
-        yield Refusal(path, f"has {count} of `header` and `cookie`", "give exactly one of them")
+def _check_sticky(path: Path, sticky: object, data: Entries) -> Iterator[Refusal]:
+    if not isinstance(sticky, Mapping):
+        return
+    given = [field for field in ("header", "cookie", "client") if field in sticky]
+    if len(given) != 1:
+        count = " and ".join(map(code, given)) if given else "none of `header`, `cookie`, `client`"
+        yield Refusal(path, f"has {count}", "give exactly one of them")
+    elif sticky.get("client") is True and not _mapping(_mapping(data.get("auth")).get("clients")):
+        hint = "add `auth.clients`, or go by a header or cookie"
+        yield Refusal((*path, "client"), "the file knows no clients", hint)
 
 
 def _dangling(path: Path, pool: str, pools: Entries, suggestions: Suggestions) -> Refusal:

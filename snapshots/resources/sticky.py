@@ -37,7 +37,7 @@ def shares_of_hash(weights: Sequence[int]) -> list[int]:
 
 def build_hash_policies(sticky: ir.Sticky) -> list[route_v3.RouteActionHashPolicy]:
     """Return what to hash; a request without it gets a pool by chance."""
-    if sticky.kind == "header":
+    if sticky.kind in {"header", "client"}:
         header = route_v3.RouteActionHashPolicyHeader(header_name=sticky.name)
         return [route_v3.RouteActionHashPolicy(header=header)]
     cookie = route_v3.RouteActionHashPolicyCookie(name=sticky.name)

@@ -317,3 +317,33 @@ async def test_wildcards_and_the_default_model_are_kept_from_clients_too(variant
         }
 
     assert answers == {"wide": [200, 200], "narrow": [403, 403], "third": [403, 200]}
+
+
+@pytest.mark.parametrize("mode", ["ext_proc", "native"])
+async def test_each_client_keeps_its_pool_where_the_model_is_sticky_by_clients(
+    variant, tmp_path, mode
+):
+    keys = {f"client-{number}": f"key-of-{number:012}" for number in range(16)}
+    clients = "".join(
+        f"    {name}: {{key_sha256: {hashlib.sha256(key.encode()).hexdigest()}}}\n"
+        for name, key in keys.items()
+    )
+    registry = f"""\
+version: 1
+extraction: {{mode: {mode}}}
+pools:
+  a: {{endpoints: ["<server>"]}}
+  b: {{endpoints: ["<server>"]}}
+models:
+  one: {{split: {{a: 1, b: 1}}, sticky: {{client: true}}, paths: [/v1/one]}}
+auth:
+  clients:
+{clients}"""
+    async with deployment(registry, ("server",), tmp_path, variant) as deployed:
+        pools = [
+            [(await ask(deployed, key, path=path)).pool for key in keys.values()]
+            for path in ("/v1/chat/completions", "/v1/chat/completions", "/v1/one/chat/completions")
+        ]
+
+    assert pools[0] == pools[1] == pools[2]
+    assert set(pools[0]) == {"a", "b"}

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from snapshots.registry.fields import (
     CookieName,
     Duration,
     Name,
     RequestHeaderName,
+    Switch,
     WholeNumber,
 )
 from snapshots.registry.problems import ValueRefusedError, code
@@ -22,18 +23,32 @@ RETRIABLE_STATUSES = range(400, 600)
 RETRY_CAUSES = ("unreachable", "reset")
 
 
+def _check_true(value: bool) -> bool:
+    if not value:
+        raise ValueRefusedError("can only be `true`", "leave it out")
+    return value
+
+
+OnlyTrue = Annotated[Switch, AfterValidator(_check_true)]
+
+
 class Sticky(RegistryPart):
     """What tells users apart, so that each stays with one pool of a split."""
 
     header: RequestHeaderName | None = Field(
         default=None,
-        description="Request header whose value is the user's. Either this or `cookie` is needed.",
+        description="Request header whose value is the user's. This, `cookie` or `client`.",
         examples=["x-user-id"],
     )
     cookie: CookieName | None = Field(
         default=None,
-        description="Cookie whose value is the user's. Either this or `header` is needed.",
+        description="Cookie whose value is the user's. This, `header` or `client`.",
         examples=["session"],
+    )
+    client: OnlyTrue | None = Field(
+        default=None,
+        description="Each client of `auth.clients` is a user. This, `header` or `cookie`.",
+        examples=[True],
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.ir.clients import is_allowed
+from snapshots.user_pool import pool_of_user, user_of
 
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 METHODS_THAT_READ = frozenset({"GET", "HEAD"})
@@ -46,6 +47,8 @@ class Explanation:
     """The pools that it goes on to, in order; they have no share."""
     rules: tuple[str, ...] = ()
     """What else holds for the request on its way, each in words."""
+    user_pool: str = ""
+    """The pool of `shares` that this user always gets; empty: chance decides by the shares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,10 @@ class Request:
     method: str = "POST"
     client: str | None = None
     """Whose key it shows."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """With names in lower case."""
+    user: str | None = None
+    """What tells the user apart, wherever the model looks for that; None: what *headers* say."""
 
 
 def explain(gateway: ir.Gateway, request: Request) -> Explanation:
@@ -110,7 +117,7 @@ def _by_name(gateway: ir.Gateway, request: Request, model: str, read: str) -> Ex
     if not _may_use(request, route):
         why.append(_not_allowed(request, route))
         return _answered(gateway, 403, tuple(why), scope)
-    return _routed(gateway, route, scope, request.path, tuple(why))
+    return _routed(gateway, route, scope, request, tuple(why))
 
 
 def _longest_wildcard(gateway: ir.Gateway, model: str) -> ir.Route | None:
@@ -137,7 +144,8 @@ def _by_path(gateway: ir.Gateway, path_route: ir.PathRoute, request: Request) ->
         f"the prefix is cut: {request.path} -> {upstream_path}",
     )
     route = _keeping(path_route.route, request.model)
-    return _routed(gateway, route, names.NO_MODEL_ROUTES, upstream_path, why)
+    seen = replace(request, path=upstream_path)
+    return _routed(gateway, route, names.NO_MODEL_ROUTES, seen, why)
 
 
 def _keeping(route: ir.Route, model: str | None) -> ir.Route:
@@ -151,8 +159,9 @@ def _keeping(route: ir.Route, model: str | None) -> ir.Route:
 
 
 def _routed(
-    gateway: ir.Gateway, route: ir.Route, scope: str, upstream_path: str, why: tuple[str, ...]
+    gateway: ir.Gateway, route: ir.Route, scope: str, request: Request, why: tuple[str, ...]
 ) -> Explanation:
+    """Return what becomes of *request*, whose path is the one that servers see."""
     total = sum(target.weight for target in route.targets)
     pools = {pool.name: pool for pool in gateway.pools}
     shares = tuple(_share(target, total, pools[target.pool]) for target in route.targets)
@@ -164,23 +173,35 @@ def _routed(
         why=why,
         status=None,
         base_model=route.base_model,
-        upstream_path=upstream_path,
+        upstream_path=request.path,
         shares=shares,
         timeout_s=route.timeout_s,
         fallback=fallback,
+        user_pool=(user_pool := _user_pool(route, request)),
         rules=(
-            *_rules(route),
+            *_rules(route, user_pool),
             *_about_priority(route, pools),
             *_about_pools([pools[share.pool] for share in (*shares, *fallback)]),
         ),
     )
 
 
-def _rules(route: ir.Route) -> Iterator[str]:
+def _user_pool(route: ir.Route, request: Request) -> str:
+    if route.sticky is None or len(route.targets) == 1:
+        return ""
+    if route.sticky.kind == "client":
+        user = request.client
+    else:
+        user = user_of(route.sticky, request.headers) if request.user is None else request.user
+    return "" if user is None else pool_of_user(route.targets, user)
+
+
+def _rules(route: ir.Route, user_pool: str) -> Iterator[str]:
     if route.sticky and len(route.targets) > 1:
         is_client = route.sticky.kind == "client"
         told_by = "client" if is_client else f"{route.sticky.kind} {route.sticky.name}"
-        yield f"the same {told_by} always leads to the same pool; without it, chance decides"
+        this = f"this one to {user_pool}" if user_pool else "without it, chance decides"
+        yield f"the same {told_by} always leads to the same pool; {this}"
     if route.fallback:
         yield _about_fallback(route)
     if route.mirror:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Self
 
 ANY = "*"
 NO_METADATA: Mapping[str, str] = MappingProxyType({})
@@ -38,6 +39,15 @@ class NodeSelector:
         if self.is_by_cluster:
             return self.cluster
         return json.dumps([self.cluster, self.node_id, dict(self.metadata)], ensure_ascii=False)
+
+    @classmethod
+    def of_key(cls, key: str) -> Self:
+        """Return the selector with this key."""
+        try:
+            cluster, node_id, metadata = json.loads(key)
+            return cls(cluster, node_id, tuple(sorted(metadata.items())))
+        except (ValueError, TypeError, AttributeError):  # a name of a cluster, whatever it holds
+            return cls(key)
 
     def matches(self, cluster: str, node_id: str, metadata: Mapping[str, str]) -> bool:
         """Tell whether an Envoy belongs to the group."""

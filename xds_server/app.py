@@ -18,6 +18,7 @@ import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from snapshots.snapshot import Snapshot
 from xds_server.address import Address
 from xds_server.ads import SERVER_OPTIONS, add_ads
 from xds_server.envoy_binary import find_envoy
@@ -33,6 +34,7 @@ from xds_server.reload.metrics import ReloadMetrics
 from xds_server.reload.publisher import RegistryPublisher
 from xds_server.reload.watch import RegistryWatch
 from xds_server.secrets.watch import SecretWatch
+from xds_server.status.client import client_route
 from xds_server.status.node_metrics import NodeCollector
 from xds_server.status.registry import ServedRegistry, registry_route
 from xds_server.status.views import RegistryView, StatusView, status_view
@@ -147,6 +149,9 @@ class ControlPlane:
             datetime.now(UTC),
         )
 
+    def _goal(self) -> Snapshot | None:
+        return self.store.current.goal if self.store.current else None
+
     def served_registry(self) -> ServedRegistry | None:
         """Return the content that is served; None before the first has been loaded."""
         served, published = self.publisher.served, self.store.current
@@ -162,8 +167,8 @@ class ControlPlane:
     @asynccontextmanager
     async def _status(self) -> AsyncIterator[Address]:
         address = self.settings.status_address
-        registry = registry_route(self.served_registry)
-        app = status_app(self.status, lambda: self._serving_xds, self.metrics, registry)
+        routes = (registry_route(self.served_registry), client_route(self._goal))
+        app = status_app(self.status, lambda: self._serving_xds, self.metrics, *routes)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=REQUEST_GRACE_S)
         await runner.setup()
         try:

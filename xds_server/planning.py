@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 
 from snapshots.build import SnapshotBuilder
 from snapshots.diff import diff
+from snapshots.node_selector import ANY, NodeSelector
 from snapshots.registry.comparison import EntryChange, What, compare
 from snapshots.registry.public_form import stand_ins
 from snapshots.registry.schema import Registry
-from snapshots.snapshot import NodeSnapshot, Snapshot
+from snapshots.snapshot import NO_GATEWAY, NodeSnapshot, Snapshot
 from snapshots.type_urls import ENDPOINT, LISTENER, SECRET
 from snapshots.warm_up import keep_replaced_servers
 from xds_server.rehearsal import Traffic, rehearse
@@ -44,7 +45,8 @@ class ResourceChange:
 class GroupPlan:
     """What one group of Envoys is sent."""
 
-    node_cluster: str
+    nodes: NodeSelector
+    """Whose `node.cluster`, `node.id` and metadata are these."""
     gateway: str
     """What it gets; empty: nothing any more."""
     resources: tuple[ResourceChange, ...]
@@ -80,12 +82,9 @@ def plan(old: Registry, new: Registry) -> Plan:
     builder = SnapshotBuilder()
     before = builder.build(old, stand_ins(old))
     after = builder.build(new, stand_ins(new))
-    node_clusters = sorted({*before.nodes, *after.nodes})
-    groups = [
-        _group(name, before.for_node(name), after.for_node(name))
-        for name in node_clusters
-        if before.for_node(name).version != after.for_node(name).version
-    ]
+    keys = sorted({*before.nodes, *after.nodes})
+    sides = ((key, _told(before, key), _told(after, key)) for key in keys)
+    groups = [_group(*side) for side in sides if side[1].version != side[2].version]
     has_secrets = any(n.types[SECRET].resources for s in (before, after) for n in s.nodes.values())
     return Plan(
         compare(old, new),
@@ -96,12 +95,19 @@ def plan(old: Registry, new: Registry) -> Plan:
     )
 
 
-def _group(node_cluster: str, old: NodeSnapshot, new: NodeSnapshot) -> GroupPlan:
+def _told(snapshot: Snapshot, key: str) -> NodeSnapshot:
+    """Return what a group is told, which may not be a group of its own there."""
+    own = snapshot.nodes.get(key)
+    by_cluster = snapshot.nodes.get(NodeSelector.of_key(key).cluster)
+    return own or by_cluster or snapshot.nodes.get(ANY) or NO_GATEWAY
+
+
+def _group(key: str, old: NodeSnapshot, new: NodeSnapshot) -> GroupPlan:
     resources = tuple(_resource_changes(old, new))
     total = sum(len(of_type.resources) for of_type in new.types.values())
     url = LISTENER.rpartition(".")[2]
     return GroupPlan(
-        node_cluster=node_cluster,
+        nodes=NodeSelector.of_key(key),
         gateway=new.gateway,
         resources=resources,
         unchanged=total - sum(change.what != "removed" for change in resources),
@@ -127,7 +133,7 @@ def _replaced(before: Snapshot, after: Snapshot) -> Iterator[str]:
     if step is None:
         return
     for node_cluster, node in step.snapshot.nodes.items():
-        goal = after.for_node(node_cluster).types[ENDPOINT].resources
+        goal = after.nodes[node_cluster].types[ENDPOINT].resources
         for name, resource in node.types[ENDPOINT].resources.items():
             if resource.version != goal[name].version:
                 yield name.partition("/")[2]

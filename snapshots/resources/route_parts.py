@@ -11,10 +11,11 @@ from envoy_data_plane.envoy.type import v3 as type_v3
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
+from snapshots.ir.hash_shares import shares_of_hash
 from snapshots.resources.parts import body_limit, cluster_to, literal, seconds, set_header
 from snapshots.resources.retries import build_retry_policy
 from snapshots.resources.rewrite import rewrite_per_route
-from snapshots.resources.sticky import build_hash_policies, shares_of_hash
+from snapshots.resources.sticky import build_hash_policies
 
 RESPONSE_HEADERS = (names.POOL_HEADER, names.ENDPOINT_HEADER, "x-envoy-upstream-service-time")
 

@@ -69,3 +69,27 @@ async def test_what_is_no_control_plane_is_told(tmp_path):
     assert ended.code == 1
     assert "does not answer" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+async def test_a_request_is_explained_by_what_is_served(tmp_path):
+    key = "0123456789abcdef0123456789abcdef"
+    (tmp_path / "key").write_text(key)
+    served = tmp_path / "registry.yaml"
+    served.write_text(
+        REGISTRY.replace("}}", "}, sticky: {header: x-user}}")
+        + "auth: {clients: {team: {key_file: key}}}\n"
+    )
+
+    async with serving(served) as serve:
+        url = ("--status-url", serve.status_url)
+        asked = ("--model", "auto", "--user", "alice", "--json")
+        good = await command.run("explain", *url, *asked, MODELYARD_KEY=key)
+        bad = await command.run("explain", *url, *asked, MODELYARD_KEY="1" + key)
+
+    told = json.loads(good.stdout)
+    assert (good.code, good.stderr) == (0, "")
+    assert told["revision"] == serve.revision
+    assert told["why"][0].startswith("its key is that of the client team,")
+    assert told["user_pool"] in {"a", "b"}
+    assert bad.code == 1
+    assert json.loads(bad.stdout)["notes"] == ["no client has the key that it shows"]

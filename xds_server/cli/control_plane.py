@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
 import click
+from click.core import ParameterSource
 
 from snapshots.registry.loader import RegistryError, load_registry
 from snapshots.registry.schema import Registry
@@ -40,21 +42,36 @@ def served_registry(status_url: str) -> tuple[str, Registry]:
         raise click.ClickException(f"what {status_url} serves cannot be read ({hint}): {error}")  # noqa: B904
 
 
-def ask(status_url: str, path: str) -> Any:  # noqa: ANN401 - what JSON can hold
+def is_meant(context: click.Context, status_url: str | None, has_file: bool) -> bool:
+    """Tell whether a control plane is asked, and not the file that stands in its place.
+
+    A file counts more than a URL of the environment; both on the command line are wrong usage.
+    """
+    if not has_file or not status_url:
+        return bool(status_url)
+    if context.get_parameter_source("status_url") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("a file and --status-url both tell what there is now: give one")
+    return False
+
+
+def ask(status_url: str, path: str, headers: Mapping[str, str] = {}) -> Any:  # noqa: ANN401 - JSON
     """Return the JSON at *path* of the status address, or raise `click.ClickException`."""
     if not status_url.startswith(("http://", "https://")):
         raise click.BadParameter(f"{status_url!r} is no URL", param_hint="--status-url")
     url = status_url.rstrip("/") + path
     try:
-        return asyncio.run(_get(url))
+        return asyncio.run(_get(url, headers))
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
         reason = str(error) or type(error).__name__
         raise click.ClickException(f"{url} does not answer: {reason}") from error
 
 
-async def _get(url: str) -> object:
+async def _get(url: str, headers: Mapping[str, str]) -> object:
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session, session.get(url) as response:
+    async with (
+        aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+        session.get(url) as response,
+    ):
         text = await response.text()
         if response.status != OK:
             raise ValueError(f"{response.status} {text.strip()[:200]}")

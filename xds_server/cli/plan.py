@@ -7,14 +7,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
 
 from snapshots.material import Mention
 from snapshots.registry.loader import load_registry
 from snapshots.registry.mentions import mentions
 from snapshots.registry.public_form import public_form
 from snapshots.registry.schema import Registry
-from xds_server.cli.control_plane import served_registry, status_url_option
+from xds_server.cli.control_plane import is_meant, served_registry, status_url_option
 from xds_server.cli.options import option
 from xds_server.cli.plan_text import plan_lines
 from xds_server.cli.registry_file import read_registry
@@ -49,14 +48,13 @@ def command(
     whether a listener changes. Nothing is changed, and contents of secrets are not read.
     """
     *older, newer = registries
-    if len(older) == 1 and status_url:
-        if context.get_parameter_source("status_url") is ParameterSource.COMMANDLINE:
-            raise click.UsageError("OLD and --status-url both tell what there is now: give one")
-        status_url = None
-    if len(older) > 1 or (not older and not status_url):
+    if len(older) > 1 or not (older or status_url):
         raise click.UsageError("give two files, OLD and NEW, or one file and --status-url")
     new = read_registry(newer)
-    told = _against(status_url, new) if status_url else plan(read_registry(older[0]), new)
+    if status_url and is_meant(context, status_url, bool(older)):
+        told = _against(status_url, new)
+    else:
+        told = plan(read_registry(older[0]), new)
     if as_json:
         click.echo(json.dumps(_plain(told), ensure_ascii=False))
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from snapshots.node_selector import ANY, NodeSelector
 from snapshots.registry.comparison import EntryChange, FieldChange
 from xds_server.planning import GroupPlan, Plan, ResourceChange
 
@@ -51,9 +52,8 @@ def _field_text(change: FieldChange) -> str:
 
 
 def _group_lines(group: GroupPlan) -> Iterator[str]:
-    whose = "all node clusters" if group.node_cluster == "*" else f"cluster {group.node_cluster}"
     gets = f"gateway {group.gateway}" if group.gateway else "no gateway any more"
-    yield f"Envoys of {whose} ({gets})"
+    yield f"Envoys of {_whose(group.nodes)} ({gets})"
     for change in group.resources[:SHOWN_RESOURCES]:
         yield f"  {_resource_text(change)}"
     more = len(group.resources) - SHOWN_RESOURCES
@@ -68,6 +68,13 @@ def _group_lines(group: GroupPlan) -> Iterator[str]:
         yield "  the listener changes: open connections end, each with its next answer"
     else:
         yield "  no listener changes: no connection ends"
+
+
+def _whose(nodes: NodeSelector) -> str:
+    cluster = "all node clusters" if nodes.cluster == ANY else f"node cluster {nodes.cluster}"
+    more = [f"node.id {nodes.node_id}"] if nodes.node_id != ANY else []
+    more += [f"{name} {value}" for name, value in nodes.metadata]
+    return ", ".join((cluster, *more))
 
 
 def _resource_text(change: ResourceChange) -> str:

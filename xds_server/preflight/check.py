@@ -66,8 +66,9 @@ class Preflight:
 
     async def _culprits(self, snapshot: Snapshot) -> AsyncIterator[Culprit]:
         deadline = asyncio.get_running_loop().time() + self._timeout_s
-        for node_cluster, node in snapshot.nodes.items():
-            before = self._passed.for_node(node_cluster) if self._passed else NO_GATEWAY
+        passed = self._passed.nodes if self._passed else {}
+        for group, node in snapshot.nodes.items():
+            before = passed.get(group, NO_GATEWAY)
             changed = frozenset(_changed(before, node))
             search = _Search(self._envoy, node, changed, deadline)
             for culprit in await search.culprits():

@@ -87,7 +87,7 @@ async def _errors_in_json(request: web.Request, handler: Handler) -> web.StreamR
         response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
         return response
     except web.HTTPNotFound as error:
-        paths = "/, /status, /registry, /healthz, /readyz, /metrics"
+        paths = "/, /status, /registry, /client, /healthz, /readyz, /metrics"
         return _json({"error": f"nothing is at {request.path}; there are {paths}"}, error.status)
 
 

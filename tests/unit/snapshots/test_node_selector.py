@@ -26,6 +26,22 @@ def test_all_that_is_said_must_hold():
     assert not selector.matches("edge", "canary-1", {})
 
 
+@pytest.mark.parametrize(
+    "selector",
+    [
+        NodeSelector(),
+        NodeSelector("edge"),
+        NodeSelector("[edge"),
+        NodeSelector("[1, 2, 3]"),
+        NodeSelector("12"),
+        NodeSelector("edge", "canary-*", (("rack", "7"), ("zone", "ä"))),
+    ],
+    ids=str,
+)
+def test_a_selector_can_be_told_by_its_key(selector):
+    assert NodeSelector.of_key(selector.key) == selector
+
+
 @given(PATTERNS, st.sampled_from(TEXTS))
 def test_only_the_star_means_more_than_itself(pattern, text):
     assert NodeSelector(node_id=pattern).matches("", text, {}) == fnmatchcase(text, pattern)

@@ -37,7 +37,7 @@ def test_only_the_groups_that_are_sent_something_are_told():
     told = plan(registry(), registry(("a: 70", "a: 60")))
 
     (group,) = told.groups
-    assert (group.node_cluster, group.gateway) == ("*", "default")
+    assert (group.nodes.cluster, group.gateway) == ("*", "default")
     assert [(c.type, c.name, c.what) for c in group.resources] == [
         ("RouteConfiguration", "model/two", "changed")
     ]
@@ -57,7 +57,7 @@ def test_a_gateway_that_goes_leaves_its_envoys_the_one_for_all():
     told = plan(registry(), registry((line, "")))
 
     (group,) = told.groups
-    assert (group.node_cluster, group.gateway) == ("edge", "default")
+    assert (group.nodes.cluster, group.gateway) == ("edge", "default")
     assert group.listener_changes
 
 
@@ -68,7 +68,7 @@ def test_a_listener_that_is_new_ends_no_connection():
 
     (group,) = plan(only, more).groups
 
-    assert (group.node_cluster, group.gateway) == ("edge", "edge")
+    assert (group.nodes.cluster, group.gateway) == ("edge", "edge")
     assert not group.listener_changes
 
 
@@ -95,3 +95,14 @@ def test_another_digest_changes_routes_and_no_length():
     }  # fmt: skip
 
     assert changes[auth] == changes[with_file]
+
+
+def test_a_group_by_id_is_told_by_that_and_its_envoys_come_from_the_one_for_all():
+    line = (
+        "  canary: {node_cluster: lab, node_id: canary-*, listen: 0.0.0.0:10001, models: [one]}\n"
+    )
+
+    (group,) = plan(registry(), registry(("  edge: ", f"{line}  edge: "))).groups
+
+    assert (group.nodes.node_id, group.gateway) == ("canary-*", "canary")
+    assert group.listener_changes

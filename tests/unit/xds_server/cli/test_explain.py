@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -117,7 +118,7 @@ def test_headers_have_no_part_in_it_and_that_is_said(explain):
     result = explain("--model", "small", *headers)
 
     assert result.stdout.splitlines()[-2:] == [
-        "note      X-Gateway-Model-Name is removed: no client picks a route by header",
+        "note      x-gateway-model-name is removed: no client picks a route by header",
         "note      a has no part in routing",
     ]
 
@@ -154,7 +155,9 @@ def test_json_holds_the_same(explain):
         "timeout_s": 300.0,
         "fallback": [],
         "rules": ["it is tried again up to 2 times if no server saw it"],
+        "user_pool": "",
         "notes": ["a has no part in routing"],
+        "revision": "",
     }
 
 
@@ -204,3 +207,109 @@ def test_a_bad_registry_is_told_as_validate_tells_it(explain):
     assert result.exit_code == 1
     assert not result.stdout
     assert result.stderr.startswith("registry.yaml:10:11: models.large.pool: no pool is named `c`")
+
+
+# --- users ---
+
+STICKY = REGISTRY + "  ab: {split: {a: 60, b: 40}, sticky: {header: x-user-id}}\n"
+
+
+@pytest.mark.parametrize(
+    "shown", [("--header", "X-User-Id=alice"), ("--user", "alice")], ids=["header", "user"]
+)
+def test_the_pool_of_a_user_is_told(explain, shown):
+    Path("registry.yaml").write_text(STICKY)
+
+    result = explain("--model", "ab", *shown)
+
+    told = json.loads(explain("--model", "ab", *shown, "--json").stdout)
+    pool = told["user_pool"]
+    assert f"pool      {pool}: " in result.stdout
+    assert " %, always that of this user" in result.stdout.partition(f"pool      {pool}: ")[2]
+    assert f"always leads to the same pool; this one to {pool}\n" in result.stdout
+
+
+def test_without_a_user_chance_decides(explain):
+    Path("registry.yaml").write_text(STICKY)
+
+    result = explain("--model", "ab")
+
+    assert "always leads to the same pool; without it, chance decides\n" in result.stdout
+    assert "of this user" not in result.stdout
+
+
+# --- keys ---
+
+KEY = "0123456789abcdef0123456789abcdef"
+DIGEST = hashlib.sha256(KEY.encode()).hexdigest()
+CLIENTS = f"auth: {{clients: {{team: {{key_sha256: {DIGEST}, models: [small]}}}}}}\n"
+CLIENTS_ELSEWHERE = "auth: {clients: {team: {key_file: key}, other: {key_env: OTHER_KEY}}}\n"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [("--key", KEY), ("--header", f"Authorization=Bearer {KEY}"), ("--header", f"x-api-key={KEY}")],
+    ids=["key", "bearer", "x-api-key"],
+)
+def test_a_key_tells_its_client_and_is_not_repeated(explain, shown):
+    Path("registry.yaml").write_text(REGISTRY + CLIENTS)
+
+    result, refused = explain("--model", "small", *shown), explain("--model", "large", *shown)
+
+    assert result.exit_code == 0
+    assert "why       its key is that of the client team" in result.stdout
+    assert KEY not in result.stdout
+    assert DIGEST not in result.stdout
+    assert refused.exit_code == 1
+    assert "answer    403 by Envoy itself\n" in refused.stdout
+
+
+def test_a_key_may_come_from_the_environment_where_nobody_sees_it(explain):
+    Path("registry.yaml").write_text(REGISTRY + CLIENTS)
+
+    assert "the client team" in explain("--model", "small", MODELYARD_KEY=KEY).stdout
+
+
+def test_a_key_of_nobody_is_told(explain):
+    Path("registry.yaml").write_text(REGISTRY + CLIENTS)
+
+    result = explain("--model", "small", "--key", "1" + KEY)
+
+    assert result.exit_code == 1
+    assert "answer    401 by Envoy itself\n" in result.stdout
+    assert "note      no client has the key that it shows\n" in result.stdout
+
+
+def test_two_different_keys_are_none(explain):
+    Path("registry.yaml").write_text(REGISTRY + CLIENTS)
+    both = ("--header", f"x-api-key={KEY}", "--header", "authorization=Bearer other")
+
+    assert "answer    401" in explain("--model", "small", *both).stdout
+
+
+def test_keys_that_are_elsewhere_are_read_as_far_as_they_can_be(explain):
+    Path("registry.yaml").write_text(REGISTRY + CLIENTS_ELSEWHERE)
+    Path("key").write_text(f"{KEY}\n")
+
+    found = explain("--model", "small", "--key", KEY)
+    other = explain("--model", "small", "--key", "2" + KEY, OTHER_KEY="2" + KEY)
+    nobody = explain("--model", "small", "--key", "3" + KEY)
+
+    assert "the client team" in found.stdout
+    assert "the client other" in other.stdout
+    assert "note      keys that cannot be read here: the variable OTHER_KEY\n" in nobody.stdout
+
+
+# --- what is explained ---
+
+
+@pytest.mark.parametrize("arguments", [(), ("registry.yaml", "--status-url", "http://127.0.0.1:1")])
+def test_it_is_a_file_or_a_control_plane(explain, arguments):
+    assert CliRunner().invoke(main, ["explain", *arguments]).exit_code == 2
+
+
+def test_a_control_plane_that_does_not_answer_is_told(explain):
+    result = CliRunner().invoke(main, ["explain", "--status-url", "http://127.0.0.1:1"])
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: http://127.0.0.1:1/registry does not answer: ")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from snapshots.ir.hash_shares import PARTS, shares_of_hash
 from snapshots.registry.schema import MAX_SPLIT_WEIGHT
-from snapshots.resources.sticky import PARTS, shares_of_hash
 
 WEIGHTS = st.lists(st.integers(0, MAX_SPLIT_WEIGHT), min_size=1, max_size=8).filter(any)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.ir.clients import is_allowed
+from snapshots.rules_in_words import about_limit, about_pools, about_priority, about_route
 from snapshots.user_pool import pool_of_user, user_of
 
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -76,7 +77,7 @@ def explain(gateway: ir.Gateway, request: Request) -> Explanation:
     known = f"its key is that of the client {request.client}, which servers see as "
     told = _unguarded(gateway, request)
     limits = (c.rate_limit for c in gateway.clients if c.name == request.client and c.rate_limit)
-    rules = tuple(f"the client may send {_about_limit(limit)}" for limit in limits)
+    rules = tuple(f"the client may send {about_limit(limit)}" for limit in limits)
     why = (f"{known}{names.CLIENT_HEADER}", *told.why)
     return replace(told, why=why, rules=(*told.rules, *rules))
 
@@ -179,9 +180,9 @@ def _routed(
         fallback=fallback,
         user_pool=(user_pool := _user_pool(route, request)),
         rules=(
-            *_rules(route, user_pool),
-            *_about_priority(route, pools),
-            *_about_pools([pools[share.pool] for share in (*shares, *fallback)]),
+            *about_route(route, user_pool),
+            *about_priority(route, pools),
+            *about_pools([pools[share.pool] for share in (*shares, *fallback)]),
         ),
     )
 
@@ -194,85 +195,6 @@ def _user_pool(route: ir.Route, request: Request) -> str:
     else:
         user = user_of(route.sticky, request.headers) if request.user is None else request.user
     return "" if user is None else pool_of_user(route.targets, user)
-
-
-def _rules(route: ir.Route, user_pool: str) -> Iterator[str]:
-    if route.sticky and len(route.targets) > 1:
-        is_client = route.sticky.kind == "client"
-        told_by = "client" if is_client else f"{route.sticky.kind} {route.sticky.name}"
-        this = f"this one to {user_pool}" if user_pool else "without it, chance decides"
-        yield f"the same {told_by} always leads to the same pool; {this}"
-    if route.fallback:
-        yield _about_fallback(route)
-    if route.mirror:
-        copied = f"{route.mirror.percent} % of the requests are copied to pool {route.mirror.pool}"
-        yield f"{copied}; nobody waits for the answers to the copies"
-    if not route.fallback:
-        yield _about(route.retries)
-    if route.rate_limit:
-        yield f"{(route.limited_by or route.name)!r} may get {_about_limit(route.rate_limit)}"
-
-
-def _about_limit(limit: ir.RateLimit) -> str:
-    often = f"{limit.per_second} request{'s' if limit.per_second > 1 else ''} a second"
-    return f"{often}, {limit.burst} at once, by each Envoy; 429 beyond"
-
-
-def _about_priority(route: ir.Route, pools: Mapping[str, ir.Pool]) -> Iterator[str]:
-    if route.sheds:
-        full = ", ".join(f"{bound.max_requests} at {bound.pool}" for bound in route.bounds)
-        yield f"429 `shed` where one Envoy has so many requests in flight: {full}"
-    if route.priority == "critical":
-        budgets = ((t.pool, pools[t.pool].max_critical_requests) for t in route.targets)
-        own = ", ".join(f"{most or 'any number'} at {pool}" for pool, most in budgets)
-        yield f"critical requests have a budget of their own in each Envoy: {own}"
-
-
-def _about_fallback(route: ir.Route) -> str:
-    pools = ", then ".join(target.pool for target in route.fallback)
-    answers = ", ".join(map(str, route.retries.statuses))
-    more = f"; each gets {1 + route.retries.attempts} tries" if route.retries.attempts else ""
-    return f"if its pool is down, full, or answers {answers}, it goes on to {pools}{more}"
-
-
-def _about(retries: ir.Retries) -> str:
-    if not retries.attempts:
-        return "it is never tried again"
-    causes = ["no server saw it"] if retries.on_unreachable else []
-    causes += ["its server ended the connection unanswered"] if retries.on_reset else []
-    if retries.on_reset and retries.per_try_timeout_s:
-        causes.append(f"nothing came within {retries.per_try_timeout_s:g} s")
-    if retries.statuses:
-        causes.append(f"the answer is {', '.join(map(str, retries.statuses))}")
-    times = "once" if retries.attempts == 1 else f"up to {retries.attempts} times"
-    return f"it is tried again {times} if {', or '.join(causes)}"
-
-
-def _about_pools(pools: list[ir.Pool]) -> Iterator[str]:
-    for pool in pools:
-        if pool.tls:
-            name = pool.tls.server_name or "its own DNS name"
-            yield f"pool {pool.name!r} is reached by TLS; a server must prove to be {name}"
-        if pool.http2:
-            yield f"pool {pool.name!r} is spoken to in HTTP/2"
-        if pool.outlier_detection != ir.OutlierDetection():
-            yield f"a server of pool {pool.name!r} {_about_outliers(pool.outlier_detection)}"
-        if pool.credential:
-            [source] = pool.credential.secret.sources
-            header = pool.credential.header
-            yield f"pool {pool.name!r} is shown what {source} holds, as {header}"
-        if pool.header_rules.foreign:
-            dropped = ", ".join(pool.header_rules.foreign)
-            yield f"pool {pool.name!r} gets no {dropped}: another pool sets it for itself"
-
-
-def _about_outliers(detection: ir.OutlierDetection | None) -> str:
-    if detection is None:
-        return "gets requests whatever became of others"
-    errors = f"{detection.consecutive_errors} requests in a row cannot reach it"
-    answers = f" or {detection.consecutive_5xx} are answered with 5xx"
-    causes = errors + (answers if detection.consecutive_5xx else "")
-    return f"is left alone for {detection.eject_for_s:g} s once {causes}"
 
 
 def _share(target: ir.Target, total: int, pool: ir.Pool) -> Share:

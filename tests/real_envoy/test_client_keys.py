@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from snapshots.explain import Request, explain
+from snapshots.ir.translate import translate
+from snapshots.registry.loader import load_registry
 from snapshots.resources import no_model_routes
 from tests.support.deployment import Answer, Deployment, deployment
 from tests.support.header_server import header_server
@@ -345,5 +348,8 @@ auth:
             for path in ("/v1/chat/completions", "/v1/chat/completions", "/v1/one/chat/completions")
         ]
 
-    assert pools[0] == pools[1] == pools[2]
+        (gateway,) = translate(load_registry(deployed.registry.read_bytes(), "r")).gateways
+        told = [explain(gateway, Request("one", client=name)).user_pool for name in keys]
+
+    assert pools[0] == pools[1] == pools[2] == told
     assert set(pools[0]) == {"a", "b"}

@@ -48,6 +48,7 @@ def test_an_unknown_command_is_wrong_usage():
         ("--help",),
         ("bootstrap", "--node-id", "envoy-1"),
         ("explain", EXAMPLE, "--model", "small"),
+        ("plan", EXAMPLE, EXAMPLE),
         ("render", EXAMPLE),
         ("schema",),
         ("validate", EXAMPLE),

@@ -61,13 +61,17 @@ def _group_lines(group: GroupPlan) -> Iterator[str]:
         yield f"  and {more:,} more"
     delta, sotw = group.traffic["delta"], group.traffic["sotw"]
     yield (
-        f"  {len(group.resources):,} resources change, {group.unchanged:,} stay; to each Envoy: "
+        f"  {_resources(len(group.resources))}, {group.unchanged:,} stay; to each Envoy: "
         f"{delta.sent_bytes:,} bytes (delta) or {sotw.sent_bytes:,} (state of the world)"
     )
     if group.listener_changes:
         yield "  the listener changes: open connections end, each with its next answer"
     else:
         yield "  no listener changes: no connection ends"
+
+
+def _resources(number: int) -> str:
+    return "1 resource changes" if number == 1 else f"{number:,} resources change"
 
 
 def _whose(nodes: NodeSelector) -> str:

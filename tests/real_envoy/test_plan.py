@@ -27,7 +27,7 @@ models:
 FRAMING_BYTES = 40
 """What HTTP/2 and gRPC may add to one message."""
 OTHER_BYTES = 300
-"""What else may come meanwhile: pings, and an empty response to a question that crosses the edit."""
+"""What else may come meanwhile: pings, an empty response to a question that crosses the edit."""
 
 EDITS = {
     "a weight": ("a: 70", "a: 60"),

@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import grpc.aio
 import structlog
@@ -27,19 +28,22 @@ from xds_server.fleet import Fleet
 from xds_server.listening import CannotListenError, check_free, listening_socket
 from xds_server.node_status import written
 from xds_server.open_files import allow_open_files
-from xds_server.preflight.check import Preflight
-from xds_server.preflight.envoy import EnvoyValidator
-from xds_server.preflight.metrics import PreflightMetrics
 from xds_server.reload.metrics import ReloadMetrics
-from xds_server.reload.publisher import RegistryPublisher
+from xds_server.reload.publisher import RegistryPublisher, keep_nothing
 from xds_server.reload.watch import RegistryWatch
 from xds_server.secrets.watch import SecretWatch
+from xds_server.state.directory import StateDirectory
+from xds_server.state.keeper import StateKeeper
+from xds_server.state.metrics import StateMetrics
 from xds_server.status.client import client_route
 from xds_server.status.node_metrics import NodeCollector
 from xds_server.status.registry import ServedRegistry, registry_route
 from xds_server.status.views import RegistryView, StatusView, status_view
 from xds_server.status.web import status_app
 from xds_server.store import SnapshotStore
+
+if TYPE_CHECKING:
+    from xds_server.preflight.check import Preflight
 
 log = structlog.get_logger()
 
@@ -70,6 +74,10 @@ class Settings:
     status_address: Address
     preflight: PreflightSettings | None = None
     """None: no Envoy is asked before a snapshot is published."""
+    state_dir: Path | None = None
+    """Where state is kept that a restart begins with."""
+    state_history: int = 20
+    """How many good registries are kept there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +98,15 @@ class ControlPlane:
         self.metrics = CollectorRegistry()
         ProcessCollector(registry=self.metrics)
         self.store = SnapshotStore()
+        self._directory = StateDirectory(settings.state_dir) if settings.state_dir else None
+        self._keeper = self._directory and StateKeeper(
+            self._directory, settings.state_history, StateMetrics(self.metrics)
+        )
         self.publisher = RegistryPublisher(
-            settings.registry, self.store, ReloadMetrics(self.metrics)
+            settings.registry,
+            self.store,
+            ReloadMetrics(self.metrics),
+            self._keeper.keep if self._keeper else keep_nothing,
         )
         self.fleet = Fleet(self.store, self.publisher.describe_origin)
         self.metrics.register(NodeCollector(self.fleet.nodes))
@@ -101,30 +116,56 @@ class ControlPlane:
         """Serve until cancelled; call *announce* once everything is served.
 
         The file is built before anything listens, so that no Envoy is ever told less than all of
-        it. Status starts before xDS and ends after it, so that it can say that xDS is not served.
-        Raises RefusedError, CannotListenError or EnvoyError if it cannot start.
+        it; unless there is what Envoys were told last, which is served while it is built. Status
+        starts before xDS and ends after it, so that it can say that xDS is not served.
+        Raises RefusedError, CannotUseStateError, CannotListenError or EnvoyError if it cannot
+        start.
         """
         if self.settings.preflight:
             self.publisher.preflight = await self._preflight(self.settings.preflight)
-        content = await asyncio.to_thread(read, self.settings.registry)
-        await self.publisher.load(content)
-        known = content if isinstance(content, bytes) else None
-        watch = RegistryWatch(self.settings.registry, known)
-        async with self._status() as status_address, self._xds() as xds_address:
+        async with AsyncExitStack() as stack:
+            if self._directory and self._keeper:
+                stack.enter_context(self._directory.held())
+                await stack.enter_async_context(self._keeper.running())
+            content = await asyncio.to_thread(read, self.settings.registry)
+            is_restored = await self._restore(content)
+            if not is_restored:
+                await self.publisher.load(content)
+            status_address = await stack.enter_async_context(self._status())
+            xds_address = await stack.enter_async_context(self._xds())
             announce(self._ready(xds_address, status_address))
-            try:
-                await self._follow(watch)
-            finally:
-                self.publisher.give_up_second_step()
+            stack.callback(self.publisher.give_up_second_step)
+            if is_restored:
+                await self.publisher.offer(content)
+            await self._follow(content)
 
     async def _preflight(self, settings: PreflightSettings) -> Preflight:
+        # Not imported at the start: it needs what builds, which takes long to import.
+        from xds_server.preflight.check import Preflight  # noqa: PLC0415
+        from xds_server.preflight.envoy import EnvoyValidator  # noqa: PLC0415
+        from xds_server.preflight.metrics import PreflightMetrics  # noqa: PLC0415
+
         envoy = EnvoyValidator(find_envoy(settings.envoy_path))
         preflight = Preflight(envoy, settings.timeout_s, PreflightMetrics(self.metrics))
         await preflight.start()
         return preflight
 
-    async def _follow(self, registry: RegistryWatch) -> None:
-        """Follow the registry and the files that it refers to, until cancelled."""
+    async def _restore(self, content: bytes | ReadProblem) -> bool:
+        """Publish what Envoys were told last, if that is stored; tell whether it was."""
+        if not self._keeper:
+            return False
+        restored = await self._keeper.restore(self.settings.registry, content)
+        if restored:
+            self.publisher.resume(restored)
+        return restored is not None
+
+    async def _follow(self, content: bytes | ReadProblem) -> None:
+        """Follow the registry and the files that it refers to, until cancelled.
+
+        *content* has been taken from the file already.
+        """
+        known = content if isinstance(content, bytes) else None
+        registry = RegistryWatch(self.settings.registry, known)
         secrets = SecretWatch(self.publisher.files)
 
         async def offer(content: bytes | ReadProblem) -> None:

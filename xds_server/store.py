@@ -20,6 +20,9 @@ class Published:
     """What Envoys are told now."""
     goal: Snapshot
     """What they will have been told at the end: the same, unless another step is to follow."""
+    provisional: bool = False
+    """Whether it is what was stored when the last process ended, and not compared with the registry
+    file yet. Who holds something else may be ahead of it, and is told nothing until that is so."""
 
 
 class SnapshotStore:
@@ -29,10 +32,12 @@ class SnapshotStore:
         self.current: Published | None = None
         self._changed = asyncio.Event()
 
-    def publish(self, snapshot: Snapshot, goal: Snapshot | None = None) -> Published:
+    def publish(
+        self, snapshot: Snapshot, goal: Snapshot | None = None, *, provisional: bool = False
+    ) -> Published:
         """Make *snapshot* the current one, a step towards *goal* if given; wake every waiter."""
         serial = self.current.serial + 1 if self.current else 1
-        self.current = Published(serial, snapshot, goal or snapshot)
+        self.current = Published(serial, snapshot, goal or snapshot, provisional)
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
         return self.current

@@ -140,6 +140,11 @@ class AdsClient:
         for type_url, names in self._names.items():
             await self._ask(type_url, names)
 
+    async def go_on_for(self, before: AdsClient) -> None:
+        """Hold what *before* holds, and ask for what it asked for: it lost its control plane."""
+        self.held, self._names, self._versions = before.held, before._names, before._versions
+        await self.reconnect()
+
     async def subscribe(self, type_url: TypeUrl, *names: str) -> None:
         """Ask for exactly *names* for the first time, or by none for the legacy wildcard."""
         self._names[type_url] = names

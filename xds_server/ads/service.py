@@ -69,6 +69,8 @@ class AdsService:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._shared = Shared(store, fleet, AdsMetrics(metrics), clock)
+        if store.current:
+            self._shared.archive.remember_all(store.current.snapshot)
 
     def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
         """Return the handler of the service's two methods."""

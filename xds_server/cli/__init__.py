@@ -13,6 +13,8 @@ from typing_extensions import override
 COMMANDS = {
     "serve": "Run the control plane on a registry file.",
     "ext-proc": "Run the companion that reads the model name for one Envoy.",
+    "history": "List the last good registries.",
+    "rollback": "Write one of the last good registries back to its file.",
     "bootstrap": "Print an Envoy bootstrap.",
     "validate": "Check a registry file and print every error in it.",
     "render": "Print the Envoy resources that a registry file gives.",

@@ -13,10 +13,12 @@ from xds_server.app import PreflightSettings, Ready, Settings, serve_until_signa
 from xds_server.cli.addresses import ADDRESS
 from xds_server.cli.options import log_format_option, option
 from xds_server.cli.preflight import preflight_options
+from xds_server.cli.state import state_dir_option, state_history_option
 from xds_server.envoy_binary import EnvoyError
 from xds_server.garbage import spare_what_lives
 from xds_server.listening import CannotListenError
-from xds_server.reload.publisher import RefusedError
+from xds_server.reload.refused import RefusedError
+from xds_server.state.directory import CannotUseStateError
 
 
 @click.command()
@@ -34,22 +36,26 @@ from xds_server.reload.publisher import RefusedError
     help="Where people and monitoring ask (HTTP); port 0 takes a free one.",
 )
 @preflight_options
+@state_dir_option()
+@state_history_option
 @log_format_option
 def command(
     registry: Path,
     xds_address: Address,
     status_address: Address,
     preflight: PreflightSettings | None,
+    state_dir: Path | None,
+    state_history: int,
 ) -> None:
     """Run the control plane on the file REGISTRY, and follow every edit of it.
 
     Prints one line on stdout when Envoys are served. Ends with exit code 0 on SIGTERM and Ctrl-C,
     and with 1 if the file is refused, or an address or a program that it needs cannot be had.
     """
-    settings = Settings(registry, xds_address, status_address, preflight)
+    settings = Settings(registry, xds_address, status_address, preflight, state_dir, state_history)
     try:
         asyncio.run(serve_until_signal(settings, announce))
-    except (RefusedError, CannotListenError, EnvoyError) as error:
+    except (RefusedError, CannotListenError, CannotUseStateError, EnvoyError) as error:
         click.echo(error, err=True)
         sys.exit(1)
 

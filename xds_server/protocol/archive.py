@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 
-from snapshots.snapshot import Resource, TypeSnapshot
-from snapshots.type_urls import TypeUrl
+from snapshots.snapshot import Resource, Snapshot, TypeSnapshot
+from snapshots.type_urls import FULL_STATE_TYPES, TypeUrl
 
 REMEMBERED = 256
 """Full states that are kept: those of the last edits, for every type and gateway."""
@@ -30,6 +30,12 @@ class Archive:
         self._states.move_to_end(key)
         if len(self._states) > REMEMBERED:
             self._states.popitem(last=False)
+
+    def remember_all(self, snapshot: Snapshot) -> None:
+        """Keep the full states of *snapshot*, which another process may have sent."""
+        for node in snapshot.nodes.values():
+            for type_url in sorted(FULL_STATE_TYPES):
+                self.remember(type_url, node.types[type_url])
 
     def recall(self, type_url: TypeUrl, version_info: str) -> Mapping[str, Resource] | None:
         """Return the resources of the state with *version_info*; None if it is not known."""

@@ -6,37 +6,46 @@ The last good snapshot stays published whatever comes. Does not read the file.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 import structlog
 
-from snapshots.build import SnapshotBuilder
-from snapshots.consistency import InconsistentSnapshotError
 from snapshots.diff import diff
-from snapshots.registry.document import Document
-from snapshots.registry.loader import RegistryError, load_registry, place_of
 from snapshots.snapshot import NO_GATEWAY, Snapshot
 from snapshots.warm_up import FirstCheck, WarmUp, keep_replaced_servers
 from xds_server.files.look import Glance, ReadProblem
-from xds_server.garbage import no_search
-from xds_server.preflight.check import Preflight
 from xds_server.reload.first_checks import first_checks_pass
 from xds_server.reload.metrics import ReloadMetrics
-from xds_server.secrets.material import MaterialReader
+from xds_server.reload.refused import RefusedError
+from xds_server.state.cuts import Confidential
+from xds_server.state.directory import absolute
+from xds_server.state.stored import Kept, Restored
 from xds_server.store import SnapshotStore
+
+if TYPE_CHECKING:
+    from snapshots.registry.document import Document
+    from xds_server.preflight.check import Preflight
+    from xds_server.reload.building import RegistryBuilding
+
+__all__ = ["RefusedError", "RegistryPublisher", "Served"]
 
 log = structlog.get_logger()
 
 LOGGED_NAMES = 10
 """How many names of each kind of change a log line holds."""
 
+RETURN_GRACE_S = 2.0
+"""How long Envoys have to come back to what they were told last before they are told another thing.
+Envoys wait up to a second before they connect again (`retry_back_off` of the bootstrap)."""
 
-class RefusedError(Exception):
-    """A content of the registry file that is not served; the message holds every reason."""
+
+def keep_nothing(_: Kept) -> None:
+    """Store nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,13 @@ class Served:
 class RegistryPublisher:
     """Turn contents of the file *path*, and keys that it names, into snapshots in *store*."""
 
-    def __init__(self, path: Path, store: SnapshotStore, metrics: ReloadMetrics) -> None:
+    def __init__(
+        self,
+        path: Path,
+        store: SnapshotStore,
+        metrics: ReloadMetrics,
+        keep: Callable[[Kept], None] = keep_nothing,
+    ) -> None:
         self.path = path
         self.served: Served | None = None
         self.error: str | None = None
@@ -60,10 +75,13 @@ class RegistryPublisher:
         """What every snapshot must pass before it is published, if there is one."""
         self._store = store
         self._metrics = metrics
-        self._builder = SnapshotBuilder()
-        self._reader = MaterialReader(path)
         self._kept: str | None = None
         """Why some of the secrets that are served are not the newest."""
+        self._store_kept = keep
+        self._building: RegistryBuilding | None = None
+        self._confidential = Confidential()
+        self._glances: Mapping[Path, Glance] = {}
+        self._resumed_at = 0.0
         self._turn = asyncio.Lock()
         self._newest: bytes | ReadProblem | None = None
         """The last content of the file, be it served or refused."""
@@ -72,6 +90,13 @@ class RegistryPublisher:
         self._second_step: asyncio.Task[None] | None = None
         self._pending: tuple[FirstCheck, ...] = ()
         """The first checks that the second step waits for."""
+
+    def resume(self, restored: Restored) -> None:
+        """Publish what Envoys were told before this process began; for the start."""
+        self.served = Served(restored.text, restored.models, restored.loaded_at)
+        self._resumed_at = asyncio.get_running_loop().time()
+        self._store.publish(restored.snapshot, provisional=True)
+        self._metrics.published(restored.snapshot)
 
     async def load(self, content: bytes | ReadProblem) -> None:
         """Publish the snapshot of *content*, or raise RefusedError; for the start."""
@@ -87,23 +112,36 @@ class RegistryPublisher:
         self._metrics.has_error(self.error is not None)
 
     async def _load_text(self, content: bytes) -> None:
+        if self._building is None:
+            self._building = await asyncio.to_thread(self._prepare)
         started = perf_counter()
-        models, snapshot = await self._build(content)
+        try:
+            built = await self._building.build(content, self.preflight)
+        finally:
+            self._glances = self._building.glances
+        seconds = perf_counter() - started
+        await self._let_envoys_return(built.snapshot)
+        models, snapshot = built.models, built.snapshot
+        is_same_text = self.served is not None and self.served.text == content
         self.served = Served(content, models, datetime.now(UTC))
+        self._confidential = built.confidential
         self._document = None
         log.info(
             "registry.loaded",
             path=str(self.path),
             revision=snapshot.revision,
             models=models,
-            seconds=round(perf_counter() - started, 4),
+            seconds=round(seconds, 4),
         )
         changed = self._publish(snapshot)
+        if changed or not is_same_text:
+            self._store_current(is_news=True)
         self._metrics.loaded(self.served.loaded_at, changed=changed)
         self._tell_of_kept_secrets()
 
     def _tell_of_kept_secrets(self) -> None:
-        kept = str(self._reader.kept) if self._reader.kept else None
+        problem = self._building and self._building.reader.kept
+        kept = str(problem) if problem else None
         if kept and kept != self._kept:
             log.warning("secrets.kept", path=str(self.path), error_message=kept)
         self._kept = kept
@@ -111,12 +149,12 @@ class RegistryPublisher:
     async def offer(self, content: bytes | ReadProblem) -> None:
         """Publish the snapshot of *content*; if it is refused, say so and keep the last one."""
         async with self._turn:
-            before = self._reader.glances
+            before = self._glances
             try:
                 await self._load(content)
             except RefusedError as error:
                 self._refuse(error)
-                self._reader.glances = {**before, **self._reader.glances}
+                self._glances = {**before, **self._glances}
 
     async def refresh(self) -> None:
         """Publish once more, as a file has changed that the registry refers to.
@@ -135,12 +173,12 @@ class RegistryPublisher:
                     await self._refresh_served(served.text)
 
     async def _refresh_served(self, text: bytes) -> None:
-        of_newest = self._reader.glances
+        of_newest = self._glances
         try:
             await self._load_text(text)
         except RefusedError as error:
             log.warning("secrets.refused", path=str(self.path), error_message=str(error))
-        self._reader.glances = {**of_newest, **self._reader.glances}
+        self._glances = {**of_newest, **self._glances}
 
     def _refuse(self, error: RefusedError) -> None:
         self.error = str(error)
@@ -155,7 +193,7 @@ class RegistryPublisher:
 
     def files(self) -> Mapping[Path, Glance]:
         """Return the files that the registry refers to, as they were when they were read."""
-        return self._reader.glances
+        return self._glances
 
     def describe_origin(self, origin: tuple[str, ...]) -> str:
         """Return where *origin* stands, such as `registry.yaml:12:3 (pools.llama-1b)`.
@@ -165,8 +203,12 @@ class RegistryPublisher:
         if not origin or not self.served:
             return ""
         if self._document is None:
+            from snapshots.registry.document import Document  # noqa: PLC0415 - see `_prepare`
+
             # Kept, as an Envoy may refuse every resource that there is, each in its turn.
             self._document = Document(self.served.text)
+        from snapshots.registry.loader import place_of  # noqa: PLC0415
+
         line, column = self._document.position(origin)
         return f"{self.path}:{line}:{column} ({place_of(origin)})"
 
@@ -175,33 +217,28 @@ class RegistryPublisher:
         if self._second_step:
             self._second_step.cancel()
 
-    async def _build(self, content: bytes) -> tuple[int, Snapshot]:
-        try:
-            # In a thread, so that the streams are served while a large registry is built.
-            with self._metrics.build_seconds.time():
-                models, snapshot = await asyncio.to_thread(self._build_now, content)
-            if self.preflight:
-                await self.preflight.check(snapshot, content, str(self.path))
-        except (RegistryError, InconsistentSnapshotError) as error:
-            raise RefusedError(str(error)) from error
-        except Exception as error:  # a defect of ours must not end what serves the fleet
-            log.exception("registry.build.failed", path=str(self.path))
-            raise RefusedError(
-                f"{self.path}: building failed: {type(error).__name__}: {error}"
-            ) from error
-        return models, snapshot
+    def _prepare(self) -> RegistryBuilding:
+        # Not imported at the start: it takes longer than to serve what is stored.
+        from xds_server.reload.building import RegistryBuilding  # noqa: PLC0415
 
-    def _build_now(self, content: bytes) -> tuple[int, Snapshot]:
-        """Return how many models there are, and the snapshot; the registry itself is let go."""
-        with no_search():
-            registry = load_registry(content, str(self.path))
-            material = self._reader.read(registry, content)
-            return len(registry.models), self._builder.build(registry, material)
+        return RegistryBuilding(self.path, self._metrics.build_seconds.time)
+
+    async def _let_envoys_return(self, snapshot: Snapshot) -> None:
+        """Wait until the Envoys of the last process have connected, if *snapshot* is news to them.
+
+        What an edit replaces is taken away in its turn only from those that are there.
+        """
+        before = self._store.current
+        if before and before.provisional and before.goal.revision != snapshot.revision:
+            now = asyncio.get_running_loop().time()
+            await asyncio.sleep(self._resumed_at + RETURN_GRACE_S - now)
 
     def _publish(self, snapshot: Snapshot) -> bool:
         """Publish *snapshot* unless it is the current one; tell whether it was."""
         before = self._store.current
         if before and before.goal.revision == snapshot.revision:
+            if before.provisional:
+                self._store.publish(snapshot)
             return False
         self.give_up_second_step()
         step = keep_replaced_servers(before.snapshot, snapshot, self._pending) if before else None
@@ -226,7 +263,24 @@ class RegistryPublisher:
         await first_checks_pass(step.first_checks)
         self._pending = ()
         published = self._store.publish(goal)
+        self._store_current(is_news=False)
         log.info("snapshot.completed", revision=goal.revision, serial=published.serial)
+
+    def _store_current(self, *, is_news: bool) -> None:
+        """Have what is published stored; *is_news*: in the history, too."""
+        served, current = self.served, self._store.current
+        if served and current:
+            kept = Kept(
+                registry=absolute(self.path),
+                text=served.text,
+                models=served.models,
+                loaded_at=served.loaded_at,
+                snapshot=current.snapshot,
+                revision=current.goal.revision,
+                confidential=self._confidential,
+                is_news=is_news,
+            )
+            self._store_kept(kept)
 
 
 def _changes(before: Snapshot, after: Snapshot) -> dict[str, list[str]]:

@@ -13,9 +13,6 @@ from dataclasses import asdict, dataclass
 
 from aiohttp import web
 
-from snapshots.registry.loader import load_registry
-from snapshots.registry.public_form import public_form
-
 PATH = "/registry"
 
 
@@ -61,6 +58,10 @@ class _Page:
 
 
 def _render(served: ServedRegistry) -> str:
+    # Not imported at the start: who goes on with stored state need not wait for it.
+    from snapshots.registry.loader import load_registry  # noqa: PLC0415
+    from snapshots.registry.public_form import public_form  # noqa: PLC0415
+
     form = public_form(load_registry(served.text, served.path))
     told = {key: value for key, value in asdict(served).items() if key != "text"}
     return json.dumps({**told, "registry": form}, ensure_ascii=False) + "\n"

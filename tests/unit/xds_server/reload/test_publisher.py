@@ -92,7 +92,7 @@ async def test_a_defect_while_building_refuses_the_edit_and_keeps_serving(
     publisher, store, monkeypatch
 ):
     await publisher.load(REGISTRY)
-    monkeypatch.setattr("xds_server.reload.publisher.load_registry", lambda *_: 1 / 0)
+    monkeypatch.setattr("xds_server.reload.building.load_registry", lambda *_: 1 / 0)
 
     with capture_logs() as logs:
         await publisher.offer(EDITED)

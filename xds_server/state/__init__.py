@@ -1,0 +1,1 @@
+"""What outlives the control plane: the last good registries, and what Envoys were told last."""

@@ -1,0 +1,157 @@
+"""Storing each moment of a control plane, beside the serving of it.
+
+Envoys do not wait for the disk, and an edit does not fail because of it. If this process dies in
+between, what is stored is a moment older than what Envoys hold: they are told nothing of it (see
+`Published.provisional`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from time import perf_counter
+
+import structlog
+
+from xds_server.files.look import ReadProblem
+from xds_server.state.cuts import CannotHideError
+from xds_server.state.directory import StateDirectory
+from xds_server.state.envelope import DamagedError
+from xds_server.state.metrics import StateMetrics
+from xds_server.state.stored import Kept, Restored, SecretsChangedError
+
+log = structlog.get_logger()
+
+PAUSE_FACTOR = 10
+"""After a write there is a pause of so many times what it took: at most a tenth of the time goes
+into writing the state of a large registry that is edited all the time."""
+LONGEST_PAUSE_S = 30.0
+CONSEQUENCE = (
+    "Envoys are served all the same; until this is mended, a restart builds the registry first"
+)
+
+
+class StateKeeper:
+    """Stores in *directory*, which this process holds; *history* registries at most."""
+
+    def __init__(self, directory: StateDirectory, history: int, metrics: StateMetrics) -> None:
+        self._directory = directory
+        self._limit = history
+        self._metrics = metrics
+        self._newest: Kept | None = None
+        self._good: deque[Kept] = deque(maxlen=history)
+        self._wake = asyncio.Event()
+        self._ending = asyncio.Event()
+        self._failing = ""
+
+    async def restore(self, registry: Path, current: bytes | ReadProblem) -> Restored | None:
+        """Return what Envoys were told last, or None, having said why if something is stored.
+
+        *current* is what the file *registry* holds now.
+        """
+        started = perf_counter()
+        text = current if isinstance(current, bytes) else b""
+        try:
+            restored = await asyncio.to_thread(self._directory.read, registry, text)
+        except (OSError, DamagedError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            self._refuse(f"the stored snapshot is not used: {reason}")
+            return None
+        except SecretsChangedError:
+            self._refuse("the stored snapshot is not used: a secret of it has changed")
+            return None
+        if restored:
+            log.info(
+                "state.restored",
+                path=str(self._directory.path),
+                revision=restored.snapshot.revision,
+                models=restored.models,
+                seconds=round(perf_counter() - started, 4),
+            )
+        return restored
+
+    def _refuse(self, reason: str) -> None:
+        log.warning("state.refused", path=str(self._directory.path), error_message=reason)
+
+    def keep(self, kept: Kept) -> None:
+        """Have *kept* stored, soon."""
+        self._newest = kept
+        if kept.is_news:
+            self._good.append(kept)
+        self._wake.set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Store until the block ends, and then what is not stored yet."""
+        async with asyncio.TaskGroup() as tasks:
+            storing = tasks.create_task(self._run())
+            try:
+                yield
+            finally:
+                self._ending.set()
+                self._wake.set()
+                await storing
+
+    async def _run(self) -> None:
+        while not self._ending.is_set():
+            await self._wake.wait()
+            self._wake.clear()
+            started = perf_counter()
+            await self._store()
+            pause = min(LONGEST_PAUSE_S, PAUSE_FACTOR * (perf_counter() - started))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._ending.wait()
+        await self._store()
+
+    async def _store(self) -> None:
+        newest, self._newest = self._newest, None
+        good = list(self._good)
+        self._good.clear()
+        if newest is None:
+            return
+        try:
+            await asyncio.to_thread(self._write, newest, good)
+        except Exception as error:  # noqa: BLE001 - Envoys are served whatever becomes of this
+            self._failed(error)
+        else:
+            self._succeeded()
+
+    def _write(self, newest: Kept, good: list[Kept]) -> None:
+        try:
+            self._directory.write(newest)
+        except (OSError, CannotHideError):
+            with suppress(OSError):
+                self._directory.forget()
+            raise
+        for kept in good:
+            self._directory.history.add(kept, self._limit)
+
+    def _failed(self, error: Exception) -> None:
+        self._metrics.failed()
+        reason = _reason(error)
+        if reason != self._failing:
+            self._failing = reason
+            log.warning(
+                "state.write.failed",
+                path=str(self._directory.path),
+                error_message=reason,
+                consequence=CONSEQUENCE,
+            )
+
+    def _succeeded(self) -> None:
+        self._metrics.written()
+        if self._failing:
+            self._failing = ""
+            log.info("state.write.recovered", path=str(self._directory.path))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if isinstance(error, CannotHideError):
+        return f"it would show {error}"
+    return f"{type(error).__name__}: {error}"

@@ -16,14 +16,13 @@ from typing import Any
 import grpc
 import structlog
 
-from snapshots.snapshot import TypeSnapshot
 from snapshots.type_urls import CLUSTER, LISTENER, TypeUrl
 from xds_server.ads.encoded import Encoder
+from xds_server.ads.gate import Gate
 from xds_server.ads.metrics import AdsMetrics
 from xds_server.bell import Bell
 from xds_server.fleet import Fleet, Node
 from xds_server.protocol.archive import Archive
-from xds_server.protocol.claims import claims_another
 from xds_server.protocol.events import DeltaResponse, Received, SotwResponse, Verdict
 from xds_server.protocol.fallback import RefusalKey, refusal_key
 from xds_server.protocol.quarantine import Quarantine
@@ -100,8 +99,7 @@ class AdsStream:
         """Until it is found out."""
         self._wake = asyncio.Event()
         self._ended = False
-        self._claims_another = False
-        """Whether it came with something else than what it is to be told."""
+        self._gate = Gate()
         self._problem = ""
         self._log = log.bind(stream_id=next(_stream_ids), node_id=node.id)
 
@@ -152,7 +150,7 @@ class AdsStream:
         while not self._ended:
             self._wake.clear()
             while not self._ended:
-                response = None if self._is_held() else self._session.next_response()
+                response = self._next_response()
                 if response is None:
                     break
                 self._note_sent(response)
@@ -161,6 +159,9 @@ class AdsStream:
             self._note_progress()
             if not self._ended:
                 await self._wake.wait()
+
+    def _next_response(self) -> Any:  # noqa: ANN401 - of either variant
+        return None if self._gate.is_closed(self._offered) else self._session.next_response()
 
     async def _watch_store(self) -> None:
         while True:
@@ -210,28 +211,13 @@ class AdsStream:
             self._problem = f"a stream can ask for {MAX_TYPES} types at most"
             return
         request = self._variant.read(message)
-        if message.type_url not in asked:
-            self._compare(request)
+        if message.type_url not in asked and self._gate.look(
+            self._offered, self._node.cluster, request
+        ):
+            self._log.info("xds.stream.waits", type_url=message.type_url)
         received: Received = self._session.receive(request)
         self._note_answer(received)
         self._wake.set()
-
-    def _compare(self, request: Any) -> None:  # noqa: ANN401 - a request of either variant
-        """Look whether the client comes with something else than what was stored."""
-        if self._offered is None or not self._offered.provisional or self._claims_another:
-            return
-        types = self._offered.snapshot.for_node(self._node.cluster).types
-        self._claims_another = claims_another(
-            request, types.get(request.type_url) or TypeSnapshot.of(())
-        )
-        if self._claims_another:
-            self._log.info("xds.stream.waits", type_url=request.type_url)
-
-    def _is_held(self) -> bool:
-        """Return whether nothing may be said, as the client may be ahead of what was stored."""
-        if not self._claims_another or self._offered is None:
-            return False
-        return self._offered.provisional
 
     def _note_answer(self, received: Received) -> None:
         if received.verdict is Verdict.ACK:

@@ -178,10 +178,13 @@ async def test_a_damaged_state_and_a_broken_registry_are_the_end(registry, state
         await killed_once_stored(first, state)
     (state / SNAPSHOT).write_bytes(b"modelyard")
     registry.write_text(BROKEN)
-    ended = await serve_process.run(registry, "--state-dir", state)
+    addresses = ("--xds-address", "127.0.0.1:0", "--status-address", "127.0.0.1:0")
+    ended = await serve_process.run(registry, "--state-dir", state, *addresses)
 
     assert ended.code == 1
-    assert "models.small.pool" in ended.stderr
+    refused, reason = ended.stderr.splitlines()
+    assert "state.refused" in refused
+    assert reason.startswith(f"{registry}:6:11: models.small.pool: ")
 
 
 async def test_two_do_not_share_a_state_directory(registry, state):
@@ -216,6 +219,13 @@ async def test_a_full_disk_is_said_once_and_stops_no_edit(registry, state):
     assert ended.stderr.count("state.write.failed") == 1
     assert ended.stderr.count("state.write.recovered") == 1
     assert "File too large" in ended.stderr
+
+
+async def test_a_stop_stores_what_is_not_stored_yet(registry, state):
+    async with serving(registry, "--state-dir", state) as control_plane:
+        await control_plane.stop()
+
+    await until_stored(state, control_plane.revision)
 
 
 async def test_history_lists_what_was_served_and_rollback_brings_it_back(registry, state):

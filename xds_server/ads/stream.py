@@ -99,9 +99,9 @@ class AdsStream:
         """Until it is found out."""
         self._wake = asyncio.Event()
         self._ended = False
-        self._gate = Gate()
         self._problem = ""
         self._log = log.bind(stream_id=next(_stream_ids), node_id=node.id)
+        self._gate = Gate(self._log)
 
     async def run(self, first: Any) -> None:  # noqa: ANN401 - a request of either variant
         """Serve the stream until the client ends it, asks for something impossible, or we close."""
@@ -150,7 +150,7 @@ class AdsStream:
         while not self._ended:
             self._wake.clear()
             while not self._ended:
-                response = self._next_response()
+                response = self._gate.pass_on(self._offered, self._session.next_response)
                 if response is None:
                     break
                 self._note_sent(response)
@@ -159,9 +159,6 @@ class AdsStream:
             self._note_progress()
             if not self._ended:
                 await self._wake.wait()
-
-    def _next_response(self) -> Any:  # noqa: ANN401 - of either variant
-        return None if self._gate.is_closed(self._offered) else self._session.next_response()
 
     async def _watch_store(self) -> None:
         while True:
@@ -211,10 +208,7 @@ class AdsStream:
             self._problem = f"a stream can ask for {MAX_TYPES} types at most"
             return
         request = self._variant.read(message)
-        if message.type_url not in asked and self._gate.look(
-            self._offered, self._node.cluster, request
-        ):
-            self._log.info("xds.stream.waits", type_url=message.type_url)
+        self._gate.look(self._offered, self._node, request, asked)
         received: Received = self._session.receive(request)
         self._note_answer(received)
         self._wake.set()

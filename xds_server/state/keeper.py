@@ -86,14 +86,19 @@ class StateKeeper:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Store until the block ends, and then what is not stored yet."""
+        failure: Exception | None = None
         async with asyncio.TaskGroup() as tasks:
             storing = tasks.create_task(self._run())
             try:
                 yield
+            except Exception as error:  # noqa: BLE001 - raised below, not wrapped in a group
+                failure = error
             finally:
                 self._ending.set()
                 self._wake.set()
-                await storing
+                await storing  # here, as the group would cancel it
+        if failure is not None:
+            raise failure
 
     async def _run(self) -> None:
         while not self._ending.is_set():

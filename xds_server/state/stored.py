@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from snapshots.material import Source, SourceKind
+from snapshots.node_selector import NodeSelector
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot, TypeSnapshot, content_version
 from snapshots.type_urls import LISTENER, ROUTE, SECRET, TypeUrl
 from xds_server.state.cuts import Confidential, Hole, cut_contents, cut_digests, fill
@@ -97,6 +98,7 @@ def to_store(kept: Kept, salt: bytes) -> tuple[dict[str, Any], list[bytes]]:
             cluster: [node.gateway, _indices(node, resources)]
             for cluster, node in kept.snapshot.nodes.items()
         },
+        "selectors": [[s.cluster, s.node_id, s.metadata] for s in kept.snapshot.selectors],
         "resources": rows,
         "holes": hidden,
     }
@@ -132,7 +134,7 @@ def _from_store(header: Header, content: memoryview, reveal: Reveal) -> Restored
             for url, indices in of_types.items()
         }
         nodes[cluster] = NodeSnapshot.of(gateway, types)
-    snapshot = Snapshot.of(nodes)
+    snapshot = Snapshot.of(nodes, (_selector(*row) for row in header["selectors"]))
     if snapshot.revision != header["revision"]:
         raise DamagedError("its revision is not that of its content")
     at = datetime.fromisoformat(header["loaded_at"])
@@ -155,6 +157,10 @@ def _read(header: Header, content: memoryview, values: Mapping[str, bytes]) -> I
 
 def _source(kind: SourceKind, name: str) -> Source:
     return Source(kind, name)
+
+
+def _selector(cluster: str, node_id: str, metadata: list[list[str]]) -> NodeSelector:
+    return NodeSelector(cluster, node_id, tuple((key, value) for key, value in metadata))
 
 
 def _resources(snapshot: Snapshot) -> Iterator[Resource]:

@@ -18,7 +18,9 @@ PLAIN = """\
 version: 1
 gateways:
   public: {listen: "127.0.0.1:1", node_cluster: edge, models: [small]}
-  all: {listen: "127.0.0.1:2"}
+  canary: {listen: "127.0.0.1:2", node_id: "canary-*", node_cluster: lab}
+  zone: {listen: "127.0.0.1:3", node_cluster: zone, node_metadata: {zone: a}}
+  all: {listen: "127.0.0.1:4", node_cluster: rest}
 pools:
   blue: {endpoints: ["127.0.0.1:9001"], model: org/blue, adapters: ["модель/ü"]}
   green: {endpoints: ["127.0.0.1:9002"]}

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from snapshots.ir import model as ir
 from snapshots.ir import names
 from snapshots.ir.clients import is_allowed
-from snapshots.rules_in_words import about_limit, about_pools, about_priority, about_route
+from snapshots.rules_in_words import about_limit, about_priority, about_route
 from snapshots.user_pool import pool_of_user, user_of
+from snapshots.ways import about_pools
 
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 METHODS_THAT_READ = frozenset({"GET", "HEAD"})

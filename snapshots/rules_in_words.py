@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from snapshots.ir import model as ir
+from snapshots.ways import about_headers
 
 
 def about_route(route: ir.Route, user_pool: str) -> Iterator[str]:
@@ -21,6 +22,7 @@ def about_route(route: ir.Route, user_pool: str) -> Iterator[str]:
         yield f"{copied}; nobody waits for the answers to the copies"
     if not route.fallback:
         yield _about(route.retries)
+    yield from about_headers("it", route.headers)
     if route.rate_limit:
         yield f"{(route.limited_by or route.name)!r} may get {about_limit(route.rate_limit)}"
 
@@ -60,31 +62,3 @@ def _about(retries: ir.Retries) -> str:
         causes.append(f"the answer is {', '.join(map(str, retries.statuses))}")
     times = "once" if retries.attempts == 1 else f"up to {retries.attempts} times"
     return f"it is tried again {times} if {', or '.join(causes)}"
-
-
-def about_pools(pools: list[ir.Pool]) -> Iterator[str]:
-    """Yield what holds on the way to each of *pools*."""
-    for pool in pools:
-        if pool.tls:
-            name = pool.tls.server_name or "its own DNS name"
-            yield f"pool {pool.name!r} is reached by TLS; a server must prove to be {name}"
-        if pool.http2:
-            yield f"pool {pool.name!r} is spoken to in HTTP/2"
-        if pool.outlier_detection != ir.OutlierDetection():
-            yield f"a server of pool {pool.name!r} {_about_outliers(pool.outlier_detection)}"
-        if pool.credential:
-            [source] = pool.credential.secret.sources
-            header = pool.credential.header
-            yield f"pool {pool.name!r} is shown what {source} holds, as {header}"
-        if pool.header_rules.foreign:
-            dropped = ", ".join(pool.header_rules.foreign)
-            yield f"pool {pool.name!r} gets no {dropped}: another pool sets it for itself"
-
-
-def _about_outliers(detection: ir.OutlierDetection | None) -> str:
-    if detection is None:
-        return "gets requests whatever became of others"
-    errors = f"{detection.consecutive_errors} requests in a row cannot reach it"
-    answers = f" or {detection.consecutive_5xx} are answered with 5xx"
-    causes = errors + (answers if detection.consecutive_5xx else "")
-    return f"is left alone for {detection.eject_for_s:g} s once {causes}"

@@ -16,9 +16,14 @@ from snapshots.registry import schema
 
 
 def add_credentials(registry: schema.Registry, pools: dict[str, ir.Pool]) -> None:
-    """Tell those of *pools* that have a credential, or share a model with one that has."""
+    """Tell *pools* what credentials they have, and what headers they and their siblings change."""
     upstream = registry.auth.upstream or {}
-    own = {pool: frozenset({auth.header}) for pool, auth in upstream.items()}
+    shown = {pool: frozenset({auth.header}) for pool, auth in upstream.items()}
+    own = {
+        name: changed
+        for name, pool in pools.items()
+        if (changed := shown.get(name, frozenset()) | pool.headers.request.named | pool.mount.named)
+    }
     foreign = _foreign_headers(registry, own) if own else {}
     for name in own.keys() | foreign.keys():
         pools[name] = replace(

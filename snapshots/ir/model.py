@@ -10,6 +10,7 @@ from typing import Literal
 
 from snapshots.ir import names
 from snapshots.ir.edge import USUAL_EDGE, Edge
+from snapshots.ir.headers import NO_CHANGES, Headers
 from snapshots.ir.pools import (
     NO_RULES,
     Endpoint,
@@ -156,6 +157,7 @@ class Route:
     bounds: tuple[Bounds, ...] = ()
     """Of those pools that may be full and have another behind them, or shed requests."""
     priority: Priority = "standard"
+    headers: Headers = NO_CHANGES
 
     @property
     def sheds(self) -> bool:

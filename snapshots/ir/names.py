@@ -30,6 +30,10 @@ ROUTING_HEADER_PREFIX: Final = "x-gateway-"
 DEFAULT_MODEL_METADATA: Final = "modelyard-default-model"
 """By this the companion is told, percent-encoded, whose requests those without a model are."""
 
+CLIENT_PATH_HEADER: Final = "x-gateway-client-path"
+"""The path before a pool changed it; another pool of the model may need it. Likewise the next."""
+CLIENT_HOST_HEADER: Final = "x-gateway-client-host"
+
 PREFIX_HEADER: Final = "x-gateway-prompt-prefix"
 """The hash of the front of a prompt, where a pool asks for it."""
 PREFIX_BYTES_METADATA: Final = "modelyard-prompt-prefix-bytes"
@@ -96,6 +100,11 @@ FOREIGN_HEADERS_FILTER: Final = "modelyard.foreign_headers"
 """The upstream filter that drops what other pools set."""
 CREDENTIAL_FILTER: Final = "modelyard.credential"
 """The upstream filter that writes a pool's credential."""
+POOL_HEADERS_FILTER: Final = "modelyard.headers"
+"""The upstream filter that changes headers for a pool."""
+MOUNT_FILTER: Final = "modelyard.mount"
+"""The upstream filter that changes path and host for a pool, or changes them back; also its Lua
+state."""
 UPSTREAM_CODEC_FILTER: Final = "envoy.filters.http.upstream_codec"
 
 

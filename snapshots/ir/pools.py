@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from snapshots.ir.headers import NO_CHANGES, NO_MOUNT, Headers, Mount
 from snapshots.ir.secrets import Credential, UpstreamTls
 
 LoadBalancing = Literal["least_request", "round_robin", "random", "maglev", "ring_hash"]
@@ -114,6 +115,8 @@ class Pool:
     credential: Credential | None = None
     """None: its servers are shown what the client sent."""
     header_rules: HeaderRules = NO_RULES
+    headers: Headers = NO_CHANGES
+    mount: Mount = NO_MOUNT
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -13,6 +13,7 @@ from snapshots.ir.chains import bounds, tell_pools_of_models, weights
 from snapshots.ir.clients import Restrictions, translate_clients, translate_rate_limit
 from snapshots.ir.credentials import add_credentials
 from snapshots.ir.edge import Edge
+from snapshots.ir.headers import translate_headers
 from snapshots.ir.names import CLIENT_HEADER
 from snapshots.ir.translate_pools import translate_pool
 from snapshots.ir.translate_secrets import listener_tls
@@ -73,6 +74,7 @@ class _Names:
             fallback=tuple(self._target(pool, 1) for pool in model.fallback),
             bounds=tuple(bounds(model, self._registry.pools)),
             priority=model.priority,
+            headers=translate_headers(model.headers),
             mirror=ir.Mirror(model.mirror.pool, model.mirror.percent) if model.mirror else None,
             origin=("models", name),
             restriction=self._restrictions.of(name),
@@ -113,6 +115,7 @@ class _Names:
             restriction=self._restrictions.of(adapter),
             bounds=tuple(bounds(model, self._registry.pools, only=pool)),
             priority=model.priority,
+            headers=translate_headers(model.headers),
             rate_limit=translate_rate_limit(model.rate_limit),
         )
 

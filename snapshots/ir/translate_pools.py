@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import replace
+from typing import Final, Literal
 
 from snapshots.ir import pools as ir
+from snapshots.ir.headers import Mount, translate_headers
+from snapshots.ir.secrets import UpstreamTls
 from snapshots.ir.translate_secrets import upstream_tls
 from snapshots.registry import schema
+
+USUAL_PATH: Final = "/v1"
 
 
 def translate_pool(name: str, pool: schema.Pool) -> ir.Pool:
     """Return the pool *name*, as far as it does not depend on the models that use it."""
+    provider, balancing = pool.provider, pool.load_balancing
+    servers = pool.endpoints or ((schema.Endpoint(address=provider.address),) if provider else ())
     endpoints = tuple(
-        ir.Endpoint(e.address.host, e.address.port, e.weight, e.zone) for e in pool.endpoints
+        ir.Endpoint(e.address.host, e.address.port, e.weight, e.zone) for e in servers
     )
-    balancing = pool.load_balancing
     return ir.Pool(
         name=name,
         endpoints=tuple(sorted(endpoints, key=lambda e: (e.zone, e.host, e.port, e.weight))),
-        by_dns=not all(e.address.is_ip for e in pool.endpoints),
-        health_check=_health_check(pool.health_check) if pool.health_check else None,
+        by_dns=not all(e.address.is_ip for e in servers),
+        health_check=_health_check(pool),
         load_balancing=balancing.policy,
         rewrites=pool.model is not None,
         max_requests=pool.max_requests,
@@ -31,11 +37,34 @@ def translate_pool(name: str, pool: schema.Pool) -> ir.Pool:
         choices=balancing.choices,
         outlier_detection=_outlier_detection(pool.outlier_detection),
         http2=pool.protocol == "http2",
-        tls=upstream_tls(name, pool.tls) if pool.tls else None,
+        tls=_tls(name, pool),
+        headers=translate_headers(pool.headers),
+        mount=_mount(pool),
     )
 
 
-def _health_check(check: schema.HealthCheck) -> ir.HealthCheck:
+def _tls(name: str, pool: schema.Pool) -> UpstreamTls | None:
+    tls = pool.transport_tls
+    if tls is None:
+        return None
+    told = upstream_tls(name, tls)
+    if pool.provider and not told.server_name:
+        return replace(told, server_name=pool.provider.address.host)
+    return told
+
+
+def _mount(pool: schema.Pool) -> Mount:
+    path = pool.provider.path or None if pool.provider else pool.path_rewrite
+    return Mount(
+        path=None if path == USUAL_PATH else path,
+        host=pool.provider.authority if pool.provider else "",
+    )
+
+
+def _health_check(pool: schema.Pool) -> ir.HealthCheck | None:
+    check = pool.health_check
+    if not check:
+        return None
     return ir.HealthCheck(
         path=check.path,
         interval_s=check.interval.total_seconds(),

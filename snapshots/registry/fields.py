@@ -85,7 +85,8 @@ def _check_zone(zone: str) -> str:
     return check_name(zone) if zone else zone
 
 
-def _check_request_path(path: str) -> str:
+def check_request_path(path: str) -> str:
+    """Return *path* if it can be requested, or raise `ValueRefusedError`."""
     if not path.startswith("/"):
         raise ValueRefusedError("a path must start with `/`", f"write {code('/' + path)}")
     if not path.isascii() or not path.isprintable() or {" ", "#"} & set(path):
@@ -130,7 +131,7 @@ PathPrefix = Annotated[
 ]
 RequestPath = Annotated[
     str,
-    AfterValidator(_check_request_path),
+    AfterValidator(check_request_path),
     Field(max_length=MAX_PATH_CHARACTERS, json_schema_extra={"pattern": "^/[^\\s#]*$"}),
 ]
 

@@ -28,10 +28,11 @@ def mentions(registry: Registry) -> Iterator[Mention]:
         if gateway.tls:
             yield from _of_tls(("gateways", name, "tls"), gateway.tls)
     for name, pool in registry.pools.items():
-        if pool.tls:
-            yield from _of_tls(("pools", name, "tls"), pool.tls)
-            if not pool.tls.ca:
-                yield Mention(("pools", name, "tls"), SYSTEM_AUTHORITIES, "authorities")
+        if tls := pool.transport_tls:
+            yield from _of_tls(("pools", name, "tls"), tls)
+            if not tls.ca:
+                place = "tls" if pool.tls else "url"
+                yield Mention(("pools", name, place), SYSTEM_AUTHORITIES, "authorities")
 
 
 def placeholders(registry: Registry) -> Material:

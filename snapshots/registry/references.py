@@ -12,6 +12,7 @@ from snapshots.registry.affinity import check_affinity
 from snapshots.registry.client_references import check_clients
 from snapshots.registry.names import is_wildcard
 from snapshots.registry.node_references import check_nodes
+from snapshots.registry.pool_references import check_headers, check_url
 from snapshots.registry.priority_references import check_budgets, check_priorities
 from snapshots.registry.problems import Path, Refusal, Suggestions, code
 from snapshots.registry.schema import MAX_SPLIT_WEIGHT
@@ -33,6 +34,7 @@ def check_references(data: Entries, suggestions: Suggestions) -> Iterator[Refusa
     yield from check_clients(data, _others(data), suggestions)
     yield from check_upstream(data, suggestions)
     yield from check_tls(data)
+    yield from check_headers(data)
 
 
 # --- reading data of any form ---
@@ -127,6 +129,7 @@ def _check_pools(data: Entries) -> Iterator[Refusal]:
                 f"empty, but {needed[name]} needs it",
                 "add the address of a server",
             )
+        yield from check_url(name, entry)
         yield from _check_endpoints(name, entry)
         yield from check_budgets(name, entry)
 

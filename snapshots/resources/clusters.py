@@ -6,6 +6,7 @@ Source: "Cluster (proto)", "Health checking (proto)" and "HTTP upstream options 
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from envoy_data_plane.envoy.config.cluster import v3 as cluster_v3
 from envoy_data_plane.envoy.config.core import v3 as core_v3
@@ -18,6 +19,7 @@ from envoy_data_plane.google.protobuf import Any
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
+from snapshots.ir.headers import Headers, Mount
 from snapshots.ir.secrets import Credential
 from snapshots.resources.balancing import build_choices, build_policy
 from snapshots.resources.credentials import build_credential_filters
@@ -25,6 +27,7 @@ from snapshots.resources.encode import pack, struct
 from snapshots.resources.endpoints import build_load_assignment
 from snapshots.resources.health import build_health_checks, build_outlier_detection
 from snapshots.resources.parts import ADS, cluster_of, seconds
+from snapshots.resources.pool_headers import build_header_filters, build_mount_filters
 from snapshots.resources.priorities import critical_breaker
 from snapshots.resources.rewrite import build_rewrite_filter
 from snapshots.resources.tls import upstream_socket
@@ -68,13 +71,7 @@ def build_cluster(pool: ir.Pool) -> cluster_v3.Cluster:
         outlier_detection=build_outlier_detection(pool),
         health_checks=build_health_checks(pool),
         typed_extension_protocol_options={
-            HTTP_PROTOCOL_OPTIONS: _http_options(
-                pool.name if pool.rewrites else "",
-                pool.shadow,
-                pool.header_rules.foreign,
-                pool.credential,
-                pool.http2,
-            )
+            HTTP_PROTOCOL_OPTIONS: _http_options(_filtering(pool), pool.http2)
         },
         metadata=core_v3.Metadata(
             filter_metadata={names.POOL_METADATA: struct({"pool": pool.name})}
@@ -125,18 +122,37 @@ def _circuit_breakers(pool: ir.Pool) -> cluster_v3.CircuitBreakers:
     return cluster_v3.CircuitBreakers(thresholds=[thresholds, *critical])
 
 
+class _Filtering(NamedTuple):
+    """What decides on the upstream filters of a pool."""
+
+    rewriting: str
+    """The pool's name, if it renames models."""
+    shadow: ir.Target | None
+    foreign_headers: tuple[str, ...]
+    credential: Credential | None
+    headers: Headers
+    mount: Mount
+
+
+def _filtering(pool: ir.Pool) -> _Filtering:
+    return _Filtering(
+        pool.name if pool.rewrites else "",
+        pool.shadow,
+        pool.header_rules.foreign,
+        pool.credential,
+        pool.headers,
+        pool.mount,
+    )
+
+
 @lru_cache(maxsize=MAX_KEPT)
-def _http_options(
-    rewriting: str,
-    shadow: ir.Target | None,
-    foreign_headers: tuple[str, ...],
-    credential: Credential | None,
-    http2: bool,
-) -> Any:
-    """Return the options of a pool that is *rewriting*, if it has a name, what requests ask for."""
-    filters = build_credential_filters(foreign_headers, credential)
-    if rewriting:
-        filters.append(build_rewrite_filter(rewriting, shadow))
+def _http_options(wanted: _Filtering, http2: bool) -> Any:
+    """Return the options of a pool, with the filters that are *wanted*."""
+    filters = build_credential_filters(wanted.foreign_headers, wanted.credential)
+    filters += build_header_filters(wanted.headers)
+    if wanted.rewriting:
+        filters.append(build_rewrite_filter(wanted.rewriting, wanted.shadow))
+    filters += build_mount_filters(wanted.mount, wanted.foreign_headers)
     codec = hcm_v3.HttpFilter(
         name=names.UPSTREAM_CODEC_FILTER, typed_config=pack(upstream_codec_v3.UpstreamCodec())
     )

@@ -26,7 +26,8 @@ def build_credential_filters(
     foreign_headers: tuple[str, ...], credential: Credential | None
 ) -> list[hcm_v3.HttpFilter]:
     """Return the filters that drop *foreign_headers* and write *credential*; none for neither."""
-    filters = [_dropping(foreign_headers)] if foreign_headers else []
+    dropped = tuple(name for name in foreign_headers if not name.startswith(":"))
+    filters = [_dropping(dropped)] if dropped else []
     return filters + ([_writing(credential)] if credential else [])
 
 

@@ -33,6 +33,7 @@ from snapshots.ir import names
 from snapshots.resources.chosen_pool import write_chosen_pool
 from snapshots.resources.encode import Plain, pack, struct
 from snapshots.resources.parts import cluster_to, set_header
+from snapshots.resources.pool_headers import change_headers
 from snapshots.resources.priorities import mark_priority, refuse_when_shed
 from snapshots.resources.retries import build_retry_policy
 from snapshots.resources.rewrite import rewrite_per_route
@@ -64,6 +65,7 @@ def build_routes(
     """
     routes = list(_routes(route, match, response_headers))
     mark_priority(route, routes)
+    change_headers(route.headers, routes)
     return routes
 
 

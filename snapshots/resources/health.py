@@ -56,6 +56,8 @@ def _health_check(check: ir.HealthCheck, pool: ir.Pool) -> core_v3.HealthCheck:
     http = core_v3.HealthCheckHttpHealthCheck(
         path=check.path, expected_statuses=_expected(check.status)
     )
+    if pool.mount.host:
+        http.host = pool.mount.host
     if pool.http2:
         http.codec_client_type = type_v3.CodecClientType.HTTP2
     return core_v3.HealthCheck(

@@ -96,6 +96,16 @@ def rewrite_script() -> str:
     return _sources("json_text", "form_data", "rewrite_model")
 
 
+@cache
+def mount_script() -> str:
+    """Return the script that changes path and host for a pool's servers."""
+    constants = {
+        "CLIENT_PATH_HEADER": names.CLIENT_PATH_HEADER,
+        "CLIENT_HOST_HEADER": names.CLIENT_HOST_HEADER,
+    }
+    return _locals(constants) + _sources("mount")
+
+
 def free_pool_script(
     chains: Mapping[str, list[list[str | int]]], default: str, *, shed: str = ""
 ) -> str:

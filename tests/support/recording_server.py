@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,10 @@ class RecordingServer:
     """How long a health check takes."""
     seen: list[CIMultiDictProxy[str]] = field(default_factory=list)
     """The headers of each request."""
+    paths: list[str] = field(default_factory=list)
+    """The path of each request, with its query."""
+    answers_with: dict[str, str] = field(default_factory=dict)
+    """Headers of its answers."""
 
     def values(self, header: str) -> set[str | None]:
         """Return all that it has seen in *header*; None: a request without it."""
@@ -36,7 +41,7 @@ class RecordingServer:
 
 @asynccontextmanager
 async def recording_server(
-    status: int = 200, host: str = "127.0.0.1", port: int = 0
+    status: int = 200, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[RecordingServer]:
     """Run a server that answers everything with *status*."""
     server = RecordingServer(status=status)
@@ -46,14 +51,15 @@ async def recording_server(
             await asyncio.sleep(server.health_delay_s)
             return web.Response()
         server.seen.append(request.headers)
-        return web.json_response({}, status=server.status)
+        server.paths.append(request.raw_path)
+        return web.json_response({}, status=server.status, headers=server.answers_with)
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
         host, port = runner.addresses[0][:2]
         server.address = f"{host}:{port}"
         yield server

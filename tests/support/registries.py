@@ -79,6 +79,9 @@ PORTS = st.integers(1, 65535)
 IPV4 = st.builds("{}:{}".format, st.ip_addresses(v=4), PORTS)
 IPV6 = st.builds("[{}]:{}".format, st.ip_addresses(v=6), PORTS)
 DNS = st.builds("{}.example.com:{}".format, st.from_regex(r"[a-z]{1,4}", fullmatch=True), PORTS)
+URLS = st.sampled_from(
+    ["https://api.example.com/v1", "https://llm.example.com:8443/a/v1/", "http://10.0.0.1"]
+)
 ADDRESSES = IPV4 | IPV6 | DNS
 DURATIONS = st.sampled_from(["1ms", "250ms", "1.5s", "15s", "5m", "24h"])
 REQUEST_PATHS = st.sampled_from(["/health", "/", "/v1/health?deep=1"])
@@ -134,8 +137,9 @@ def registries(
     data = {"version": 1, "pools": {pool: draw(_pools(addresses, live=live)) for pool in pools}}
     for pool in pools:
         _deal(draw, data["pools"][pool], "adapters", taken)
-        if _is_needed(pool, data["pools"][pool], models) and not data["pools"][pool]["endpoints"]:
-            data["pools"][pool]["endpoints"] = [draw(addresses)]
+        _settle_servers(
+            draw, data["pools"][pool], addresses, _is_needed(pool, data["pools"][pool], models)
+        )
     if models or draw(st.booleans()):
         data["models"] = models
         _choose_default(draw, data)
@@ -148,6 +152,18 @@ def registries(
     _settle_priorities(data)
     _guard(draw, data, known_keys=gateways is not None)
     return data
+
+
+def _settle_servers(
+    draw: Any, pool: Data, addresses: st.SearchStrategy[str], is_needed: bool
+) -> None:
+    """Make *pool* a provider, where nothing of it is asked, or give it a server if it needs one."""
+    if addresses is ADDRESSES and draw(st.booleans()):
+        pool["url"] = draw(URLS)
+        del pool["endpoints"]
+        pool.pop("path_rewrite", None)
+    elif is_needed and not pool["endpoints"]:
+        pool["endpoints"] = [draw(addresses)]
 
 
 def _guard(draw: Any, data: Data, *, known_keys: bool) -> None:
@@ -230,6 +246,7 @@ def _models(pools: list[str]) -> st.SearchStrategy[Data]:
         mirror=mirror,
         fallback=fallback,
         rate_limit=RATE_LIMITS,
+        headers=HEADERS,
         priority=st.sampled_from(["critical", "standard", "sheddable"]),
     )
     drawn = st.builds(lambda *parts: parts[0] | parts[1] | parts[2], target, times, routing)
@@ -269,6 +286,8 @@ def _pools(addresses: st.SearchStrategy[str], *, live: bool) -> st.SearchStrateg
             "max_critical_requests": st.integers(1, 1_000_000),
             "max_pending": st.integers(1, 1_000_000),
             "connect_timeout": DURATIONS,
+            "headers": HEADERS,
+            "path_rewrite": st.sampled_from(["/openai/v1", "/", "/v1"]),
             "outlier_detection": st.just(False) | OUTLIERS,
             **({} if live else {"protocol": st.sampled_from(["http1", "http2"])}),
             "load_balancing": st.sampled_from([*policies, {"policy": "random"}, *AFFINE, *KEYED]),
@@ -284,6 +303,11 @@ RETRIES = _mappings(
 )
 AFFINE = [{"policy": name, "key": "prompt_prefix"} for name in ("maglev", "ring_hash")]
 
+_CHANGES = _mappings(
+    set=st.dictionaries(st.sampled_from(["x-a", "X-B"]), st.sampled_from(["1", "", "50%"])),
+    remove=st.lists(st.sampled_from(["x-c", "X-D"]), unique=True),
+)
+HEADERS = _mappings(request=_CHANGES, response=_CHANGES)
 KEYED = [
     {"policy": "maglev", "key": {"header": "x-user-id"}, "overload": 120},
     {"policy": "ring_hash", "key": {"cookie": "session"}},

@@ -36,7 +36,7 @@ def summary(registry: Registry) -> str:
         "alias": sum(len(model.aliases) for model in registry.models.values()),
         "adapter": sum(len(pool.adapters) for pool in registry.pools.values()),
         "pool": len(registry.pools),
-        "endpoint": sum(len(pool.endpoints) for pool in registry.pools.values()),
+        "endpoint": sum(len(pool.endpoints) + bool(pool.url) for pool in registry.pools.values()),
         "gateway": len(registry.gateways),
     }
     return ", ".join(_counted(number, noun) for noun, number in counts.items())

@@ -7,6 +7,7 @@ names of a file fit together is not decided here but in `snapshots.registry.refe
 from snapshots.registry.schema.auth import Auth, Client, UpstreamAuth
 from snapshots.registry.schema.file import Registry
 from snapshots.registry.schema.gateways import Extraction, Gateway
+from snapshots.registry.schema.headers import HeaderChanges, Headers
 from snapshots.registry.schema.limits import Limits
 from snapshots.registry.schema.load_balancing import HashKey, LoadBalancing
 from snapshots.registry.schema.models import MAX_SPLIT_WEIGHT, ServedModel
@@ -25,6 +26,8 @@ __all__ = [
     "Extraction",
     "Gateway",
     "HashKey",
+    "HeaderChanges",
+    "Headers",
     "HealthCheck",
     "Limits",
     "ListenerTls",

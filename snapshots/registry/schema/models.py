@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from snapshots.registry.fields import Duration, Name, PathPrefix, RequestedName, WholeNumber
+from snapshots.registry.schema.headers import Headers
 from snapshots.registry.schema.part import RegistryPart
 from snapshots.registry.schema.priority import Priority
 from snapshots.registry.schema.rate_limit import RateLimit
@@ -104,6 +105,11 @@ class ServedModel(RegistryPart):
             "what goes beyond is answered with 429."
         ),
         examples=[{"requests_per_second": 10, "burst": 20}],
+    )
+    headers: Headers = Field(
+        default=Headers(),
+        description="Headers that are set or removed for this model, whichever pool answers.",
+        examples=[{"request": {"set": {"x-team": "search"}}}],
     )
     priority: Priority = Field(
         default="standard",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Final, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from snapshots.registry.addresses import Address
 from snapshots.registry.fields import (
@@ -19,10 +20,13 @@ from snapshots.registry.fields import (
     Zone,
     literal_or,
 )
+from snapshots.registry.schema.headers import Headers
 from snapshots.registry.schema.load_balancing import LoadBalancing, LoadBalancingEntry
 from snapshots.registry.schema.outlier_detection import OutlierDetection
 from snapshots.registry.schema.part import RegistryPart
-from snapshots.registry.schema.tls import UpstreamTlsEntry
+from snapshots.registry.schema.tls import UpstreamTls, UpstreamTlsEntry
+from snapshots.registry.url_fields import PathRewrite, Url
+from snapshots.registry.urls import ProviderUrl
 
 MAX_ENDPOINT_WEIGHT: Final = 65535
 MAX_AT_A_TIME: Final = 1_000_000
@@ -95,12 +99,26 @@ class HealthCheck(RegistryPart):
 class Pool(RegistryPart):
     """A group of interchangeable servers of one model."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["endpoints"]}, {"required": ["url"]}]}
+    )
+
     endpoints: tuple[EndpointEntry, ...] = Field(
+        default=(),
         description=(
             "The servers: `host:port`, or a mapping with `address`, `weight` and `zone`. "
-            "May be empty while no model sends requests here."
+            "May be empty while no model sends requests here. Either this or `url` is needed."
         ),
         examples=[["10.0.0.1:8000", "10.0.0.2:8000"]],
+    )
+    url: Url | None = Field(
+        default=None,
+        description=(
+            "An external provider, in place of `endpoints`: `https` is TLS with the name verified, "
+            "the provider is told its own name as the host, and the path stands for `/v1`. Not "
+            "health checked unless `health_check` is given."
+        ),
+        examples=["https://api.example.com/v1"],
     )
     model: Name | None = Field(
         default=None,
@@ -185,6 +203,22 @@ class Pool(RegistryPart):
             "without `tls` the servers must take it in clear, without an upgrade."
         ),
     )
+    headers: Headers = Field(
+        default=Headers(),
+        description=(
+            "Headers that are set or removed for these servers. A request header that is named "
+            "here reaches no other pool of the same models."
+        ),
+        examples=[{"request": {"set": {"x-tier": "gold"}, "remove": ["cookie"]}}],
+    )
+    path_rewrite: PathRewrite | None = Field(
+        default=None,
+        description=(
+            "What stands for a `/v1` at the beginning of paths, where the servers have their API "
+            "elsewhere; `/` cuts it."
+        ),
+        examples=["/openai/v1"],
+    )
     tls: UpstreamTlsEntry = Field(
         default=None,
         description=(
@@ -193,3 +227,23 @@ class Pool(RegistryPart):
         ),
         examples=[True, {"ca": "certs/models-ca.pem", "server_name": "models.internal"}],
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_health_check(cls, pool: object) -> object:
+        """Leave a provider unchecked, unless asked: it has no path for that."""
+        if isinstance(pool, Mapping) and "url" in pool:
+            return {"health_check": False, **pool}
+        return pool
+
+    @property
+    def provider(self) -> ProviderUrl | None:
+        """The parts of `url`."""
+        return ProviderUrl.parse(self.url) if self.url else None
+
+    @property
+    def transport_tls(self) -> UpstreamTls | None:
+        """How the servers are reached by TLS, by `tls` or by `url`; None: in clear."""
+        if self.tls is None and self.provider and self.provider.is_tls:
+            return UpstreamTls()
+        return self.tls

@@ -282,3 +282,49 @@ def test_priorities_are_told():
     assert explain(gateway, Request(model="batch")).rules[-1] == (
         "429 `shed` where one Envoy has so many requests in flight: 19 at p, 7 at q"
     )
+
+
+def test_what_pools_and_models_change_on_the_way_is_told():
+    text = """
+    pools:
+      a:
+        endpoints: ["10.0.0.1:1"]
+        path_rewrite: /openai/v1
+        protocol: http2
+        headers: {request: {set: {x-tier: gold}, remove: [cookie]}}
+      b: {url: "https://api.example.com/v1", outlier_detection: {consecutive_5xx: 7}}
+    models:
+      m: {pool: a, fallback: [b], headers: {response: {set: {x-b: "1", x-a: "2"}}}}
+    """
+    [gateway] = translate(registry(text)).gateways
+
+    assert explain(gateway, Request("m")).rules[1:] == (
+        "it sets x-a, x-b in answers",
+        "pool 'a' is spoken to in HTTP/2",
+        "for pool 'a', /openai/v1 stands for a leading /v1 of the path",
+        "pool 'a' sets x-tier and removes cookie in requests",
+        "pool 'b' is reached by TLS; a server must prove to be api.example.com",
+        "a server of pool 'b' is left alone for 5 s once 3 requests in a row cannot reach it"
+        " or 7 are answered with 5xx",
+        "pool 'b' is told the host api.example.com",
+        "pool 'b' gets no cookie, x-tier: another pool sets it for itself",
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "told"),
+    [
+        ("{policy: maglev, key: {header: X-User}}", "header x-user"),
+        ("{policy: ring_hash, key: {cookie: user}}", "cookie user"),
+        ("{policy: maglev, key: client_ip}", "the address of the client"),
+        ("maglev", ""),
+    ],
+)
+def test_what_decides_on_a_server_is_told(policy, told):
+    text = f"""
+    pools: {{a: {{endpoints: ["10.0.0.1:1"], load_balancing: {policy}}}}}
+    models: {{m: {{pool: a}}}}
+    """
+    [gateway] = translate(registry(text)).gateways
+
+    assert explain(gateway, Request("m")).shares[0].chosen_by == told

@@ -98,7 +98,7 @@ def test_a_problem_is_one_line_that_editors_can_follow():
         "registry.yaml:5:7: models.auto.split.llama-9b: no pool has this name"
         " (hint: did you mean `llama-3b`?)"
     )
-    assert missing.place == "pools.llama-3b.endpoints"
+    assert missing.place == "pools.llama-3b"
 
 
 def test_an_error_lists_its_problems_in_the_order_of_the_file():

@@ -50,7 +50,7 @@ def test_every_error_of_a_bad_registry_is_a_line_on_stderr(validate):
         " (hint: did you mean `llama-1b`?)",
         "registry.yaml:5:26: models.llama.colour: unknown field"
         " (hint: known here: pool, split, aliases, paths, timeout, idle_timeout, sticky, retries,"
-        " fallback, mirror, rate_limit, priority)",
+        " fallback, mirror, rate_limit, headers, priority)",
     ]
 
 

@@ -287,7 +287,7 @@ def _pools(addresses: st.SearchStrategy[str], *, live: bool) -> st.SearchStrateg
             "max_pending": st.integers(1, 1_000_000),
             "connect_timeout": DURATIONS,
             "headers": HEADERS,
-            "path_rewrite": st.sampled_from(["/openai/v1", "/", "/v1"]),
+            "path_rewrite": st.sampled_from(["/v1"] if live else ["/openai/v1", "/", "/v1"]),
             "outlier_detection": st.just(False) | OUTLIERS,
             **({} if live else {"protocol": st.sampled_from(["http1", "http2"])}),
             "load_balancing": st.sampled_from([*policies, {"policy": "random"}, *AFFINE, *KEYED]),

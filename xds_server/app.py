@@ -39,6 +39,7 @@ from xds_server.status.client import client_route
 from xds_server.status.node_metrics import NodeCollector
 from xds_server.status.registry import ServedRegistry, registry_route
 from xds_server.status.views import RegistryView, StatusView, status_view
+from xds_server.status.waiting import Waiting
 from xds_server.status.web import status_app
 from xds_server.store import SnapshotStore
 
@@ -208,8 +209,18 @@ class ControlPlane:
     @asynccontextmanager
     async def _status(self) -> AsyncIterator[Address]:
         address = self.settings.status_address
-        routes = (registry_route(self.served_registry), client_route(self._goal))
+        waiting = Waiting(self.status, self.publisher.has_read_all, self.fleet.changed)
+        routes = (
+            registry_route(self.served_registry),
+            client_route(self._goal),
+            waiting.route(),
+        )
         app = status_app(self.status, lambda: self._serving_xds, self.metrics, *routes)
+
+        async def let_go(_: web.Application) -> None:
+            waiting.close()
+
+        app.on_shutdown.append(let_go)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=REQUEST_GRACE_S)
         await runner.setup()
         try:

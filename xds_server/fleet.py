@@ -145,7 +145,12 @@ class Fleet:
 
     def taken(self, record: NodeRecord, versions: Iterable[tuple[TypeUrl, str]]) -> None:
         """Record the *versions* of which the node has ACKed all that it asked for."""
-        record.acked.update((url, version) for url, version in versions if url in SHORT_NAMES)
+        for url, version in versions:
+            if url in SHORT_NAMES:
+                record.acked[url] = version
+                if url in record.sent:
+                    # It may have got there without a response, as what it did not ask for changed.
+                    record.sent[url] = version
 
     def diverged(self, record: NodeRecord) -> None:
         """Record that the node does not hold all that it asks for, perhaps as it asks for more."""

@@ -20,6 +20,8 @@ COMMANDS = {
     "render": "Print the Envoy resources that a registry file gives.",
     "plan": "Tell what an edit would change, before it is made.",
     "explain": "Tell where a request would go, and why.",
+    "status": "Show what every Envoy runs.",
+    "wait": "Wait until every Envoy runs what the file says.",
     "schema": "Print the JSON Schema of the registry file.",
     "simulate": "Run an OpenAI-compatible model server without a model.",
     "demo": "Run everything on this machine and show it.",

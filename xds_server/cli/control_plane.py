@@ -25,6 +25,17 @@ status_url_option = option(
     help="Status address of a control plane that runs, such as http://127.0.0.1:18001.",
 )
 
+known_status_url_option = option(
+    "--status-url",
+    default="http://127.0.0.1:18001",
+    metavar="URL",
+    help="Status address of the control plane.",
+)
+
+
+class NoAnswerError(click.ClickException):
+    """Nothing answers at a status address."""
+
 
 def served_registry(status_url: str) -> tuple[str, Registry]:
     """Return the revision and the registry that the control plane at *status_url* serves.
@@ -55,15 +66,20 @@ def is_meant(context: click.Context, status_url: str | None, has_file: bool) -> 
 
 
 def ask(status_url: str, path: str, headers: Mapping[str, str] = {}) -> Any:  # noqa: ANN401 - JSON
-    """Return the JSON at *path* of the status address, or raise `click.ClickException`."""
+    """Return the JSON at *path* of the status address, or raise `click.ClickException`.
+
+    That is `NoAnswerError` if nothing answers.
+    """
     if not status_url.startswith(("http://", "https://")):
         raise click.BadParameter(f"{status_url!r} is no URL", param_hint="--status-url")
     url = status_url.rstrip("/") + path
     try:
         return asyncio.run(_get(url, headers))
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+    except (aiohttp.ClientConnectionError, OSError, TimeoutError) as error:
         reason = str(error) or type(error).__name__
-        raise click.ClickException(f"{url} does not answer: {reason}") from error
+        raise NoAnswerError(f"{url} does not answer: {reason}") from error
+    except (aiohttp.ClientError, ValueError) as error:
+        raise click.ClickException(f"{url} does not answer as it should: {error}") from error
 
 
 async def _get(url: str, headers: Mapping[str, str]) -> object:

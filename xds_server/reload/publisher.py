@@ -18,7 +18,7 @@ import structlog
 from snapshots.diff import diff
 from snapshots.snapshot import NO_GATEWAY, Snapshot
 from snapshots.warm_up import FirstCheck, WarmUp, keep_replaced_servers
-from xds_server.files.look import Glance, ReadProblem
+from xds_server.files.look import Glance, ReadProblem, glance_at, read
 from xds_server.reload.first_checks import first_checks_pass
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.reload.refused import RefusedError
@@ -195,6 +195,13 @@ class RegistryPublisher:
         """Return the files that the registry refers to, as they were when they were read."""
         return self._glances
 
+    async def has_read_all(self) -> bool:
+        """Tell whether what all the files hold now has been dealt with: is served, or refused."""
+        content, glances = await asyncio.to_thread(_look, self.path, tuple(self._glances))
+        if self._turn.locked():
+            return False
+        return content == self._newest and glances == dict(self._glances)
+
     def describe_origin(self, origin: tuple[str, ...]) -> str:
         """Return where *origin* stands, such as `registry.yaml:12:3 (pools.llama-1b)`.
 
@@ -281,6 +288,10 @@ class RegistryPublisher:
                 is_news=is_news,
             )
             self._store_kept(kept)
+
+
+def _look(path: Path, others: tuple[Path, ...]) -> tuple[bytes | ReadProblem, dict[Path, Glance]]:
+    return read(path), {other: glance_at(other) for other in others}
 
 
 def _changes(before: Snapshot, after: Snapshot) -> dict[str, list[str]]:

@@ -42,15 +42,15 @@ def status_app(
     page, page_headers = _page()
 
     async def status(_: web.Request) -> web.Response:
-        return _json(view())
+        return json_answer(view())
 
     async def healthz(_: web.Request) -> web.Response:
-        return _json({"status": "alive"})
+        return json_answer({"status": "alive"})
 
     async def readyz(_: web.Request) -> web.Response:
         if is_ready():
-            return _json({"status": "ready"})
-        return _json({"status": "not ready"}, status=503)
+            return json_answer({"status": "ready"})
+        return json_answer({"status": "not ready"}, status=503)
 
     async def metrics_text(_: web.Request) -> web.Response:
         return web.Response(
@@ -74,7 +74,8 @@ def status_app(
     return app
 
 
-def _json(body: Any, status: int = 200) -> web.Response:  # noqa: ANN401 - whatever JSON can hold
+def json_answer(body: Any, status: int = 200) -> web.Response:  # noqa: ANN401 - what JSON can hold
+    """Return an answer with *body*: what JSON can hold, and dataclasses of that."""
     return web.json_response(body, status=status, dumps=_dumps)
 
 
@@ -83,12 +84,14 @@ async def _errors_in_json(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except web.HTTPMethodNotAllowed as error:
-        response = _json({"error": f"{request.method} is not allowed; use GET"}, error.status)
+        response = json_answer({"error": f"{request.method} is not allowed; use GET"}, error.status)
         response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
         return response
     except web.HTTPNotFound as error:
-        paths = "/, /status, /registry, /client, /healthz, /readyz, /metrics"
-        return _json({"error": f"nothing is at {request.path}; there are {paths}"}, error.status)
+        paths = "/, /status, /wait, /registry, /client, /healthz, /readyz, /metrics"
+        return json_answer(
+            {"error": f"nothing is at {request.path}; there are {paths}"}, error.status
+        )
 
 
 @web.middleware

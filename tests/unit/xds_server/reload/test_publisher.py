@@ -194,3 +194,50 @@ async def test_a_secret_that_cannot_be_served_is_said_once_and_withholds_nothing
     assert publisher.served.text.endswith(b"false}}\n")
     assert (gauge, metrics.get_sample_value("modelyard_registry_error")) == (1, 0)
     assert publisher.error is None
+
+
+async def test_all_is_read_when_what_the_files_hold_now_is_served_or_refused(store, tmp_path):
+    path = tmp_path / "registry.yaml"
+    path.write_bytes(REGISTRY)
+    publisher = RegistryPublisher(path, store, ReloadMetrics(CollectorRegistry()))
+    assert not await publisher.has_read_all()
+    await publisher.load(REGISTRY)
+    assert await publisher.has_read_all()
+
+    path.write_bytes(BROKEN)
+    assert not await publisher.has_read_all()
+    await publisher.offer(BROKEN)
+    assert await publisher.has_read_all()
+
+    path.unlink()
+    assert not await publisher.has_read_all()
+
+
+async def test_a_content_that_is_being_built_is_not_read_yet(store, tmp_path):
+    path = tmp_path / "registry.yaml"
+    path.write_bytes(REGISTRY)
+    publisher = RegistryPublisher(path, store, ReloadMetrics(CollectorRegistry()))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(publisher.load(REGISTRY))
+        await asyncio.sleep(0)
+        meanwhile = await publisher.has_read_all()
+        told = publisher.served is not None
+
+    assert meanwhile == told
+    assert await publisher.has_read_all()
+
+
+async def test_a_secret_that_has_changed_is_not_read_yet(store, tmp_path):
+    material = tmp_path / "secret"
+    material.write_text("sk-one-0123456789")
+    path = tmp_path / "registry.yaml"
+    text = REGISTRY + b"auth: {clients: {team: {key_file: secret}}}\n"
+    path.write_bytes(text)
+    publisher = RegistryPublisher(path, store, ReloadMetrics(CollectorRegistry()))
+    await publisher.load(text)
+    assert await publisher.has_read_all()
+
+    material.write_text("sk-another-0123456789")
+    assert not await publisher.has_read_all()
+    await publisher.refresh()
+    assert await publisher.has_read_all()

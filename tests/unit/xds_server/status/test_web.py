@@ -133,7 +133,7 @@ async def test_an_unknown_path_is_404_in_json_and_tells_what_there_is():
         assert answer.status == 404
         assert await answer.json() == {
             "error": "nothing is at /stats; "
-            "there are /, /status, /registry, /client, /healthz, /readyz, /metrics"
+            "there are /, /status, /wait, /registry, /client, /healthz, /readyz, /metrics"
         }
 
 

@@ -125,11 +125,14 @@ async def test_a_node_that_does_not_answer_is_named_with_what_it_lacks(registry)
         late = await wait(control_plane, "--timeout", "300ms")
 
     assert late.code == 1
-    assert late.stderr.splitlines() == [
+    lines = late.stderr.splitlines()
+    assert lines[:3] == [
         "not within 0.3 s: not every Envoy has accepted it",
         f"revision {control_plane.revision} runs on 0 of 1 Envoy connected",
-        "silent is not there yet (cds): it runs no revision that is known",
+        "silent is not there yet, and runs no revision that is known",
     ]
+    assert lines[3].startswith("  cds: sent ")
+    assert lines[3].endswith(", accepted nothing")
 
 
 async def test_a_revision_that_is_not_served_is_waited_for(registry):

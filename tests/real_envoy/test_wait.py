@@ -136,7 +136,7 @@ async def test_an_envoy_that_does_not_answer_is_named_at_the_timeout(variant, tm
 
     assert late.code == 1
     assert late.stderr.splitlines()[0] == "not within 0.5 s: not every Envoy has accepted it"
-    assert "envoy-1 is not there yet (" in late.stderr
+    assert "envoy-1 is not there yet, and runs " in late.stderr
     assert awake["outcome"] == "converged"
 
 

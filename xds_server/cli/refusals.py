@@ -1,18 +1,44 @@
-"""How a command tells that an Envoy refuses something."""
+"""How a command tells why an Envoy does not run the current revision."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 
-def refusal_lines(who: str, rejected: Any) -> Iterator[str]:  # noqa: ANN401 - JSON of a status
-    """Yield the lines that tell that the Envoy *who* has *rejected* something, and why."""
+def refusal_lines(nodes: Iterable[Any]) -> Iterator[str]:
+    """Yield the lines that tell what *nodes* refuse, and why: the same of several is told once."""
+    groups: dict[tuple[str, str, str], list[Any]] = {}
+    for node in nodes:
+        rejected = node["rejected"]
+        what = (rejected["type_url"], rejected["resource"], rejected["registry_place"])
+        groups.setdefault(what, []).append(node)
+    for group in groups.values():
+        who = ", ".join(one_line(node["id"]) for node in group)
+        verb = "refuses" if len(group) == 1 else "refuse"
+        yield from refusal_of(f"{who} {verb}", group[0]["rejected"])
+
+
+def refusal_of(who_refuses: str, rejected: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+    """Yield the lines that tell what is *rejected*, after the words *who_refuses*."""
     kind = rejected["type_url"].rpartition(".")[2]
-    yield f"{who} refuses {kind} {rejected['resource'] or '(it does not say which)'}"
+    yield f"{who_refuses} {kind} {rejected['resource'] or '(it does not say which)'}"
     yield f"  Envoy says: {one_line(rejected['error_detail'])}"
     if rejected["registry_place"]:
         yield f"  it comes from {rejected['registry_place']}"
+
+
+def lag_lines(node: Any, *, refused_elsewhere: bool) -> Iterator[str]:  # noqa: ANN401 - JSON
+    """Yield how far *node* is with each service of which it has not all."""
+    for each in node["types"]:
+        if each["converged"]:
+            continue
+        if each["sent"] != each["acked"]:
+            yield f"{each['type']}: sent {each['sent']}, accepted {each['acked'] or 'nothing'}"
+        elif refused_elsewhere:
+            yield f"{each['type']}: not sent, as long as another Envoy refuses a part of it"
+        else:
+            yield f"{each['type']}: not sent yet, runs {each['acked']}"
 
 
 def one_line(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from xds_server.cli.refusals import one_line, refusal_lines
+from xds_server.cli.refusals import lag_lines, one_line, refusal_of
 
 STATES = {
     "refusing": "red",
@@ -72,9 +72,10 @@ def _nodes(nodes: list[Any], now: datetime, width: int | None) -> Iterator[str]:
     rows = [_row(node, now) for node in nodes]
     widths = [max(map(len, column)) for column in zip(HEADINGS, *rows, strict=True)]
     yield _cut(_joined(HEADINGS, widths), width)
+    refused = any(node["rejected"] for node in nodes)
     for node, row in zip(nodes, rows, strict=True):
         yield _coloured(_cut(_joined(row, widths), width), state_of(node))
-        yield from (f"{GAP}{line}" for line in _details(node))
+        yield from (f"{GAP}{line}" for line in _details(node, refused_elsewhere=refused))
 
 
 def _row(node: Any, now: datetime) -> tuple[str, ...]:  # noqa: ANN401 - JSON
@@ -100,15 +101,12 @@ def _coloured(line: str, state: str) -> str:
     return line.replace(GAP + state, GAP + click.style(state, fg=STATES[state]), 1)
 
 
-def _details(node: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+def _details(node: Any, *, refused_elsewhere: bool) -> Iterator[str]:  # noqa: ANN401 - JSON
     """Yield why *node* does not run the revision, as far as that is known."""
     if node["rejected"]:
-        yield from refusal_lines("it", node["rejected"])
+        yield from refusal_of("it refuses", node["rejected"])
     elif state_of(node) == "behind":
-        behind = (each for each in node["types"] if not each["converged"])
-        for each in behind:
-            sent, acked = each["sent"] or "nothing", each["acked"] or "nothing"
-            yield f"{each['type']}: sent {sent}, accepted {acked}"
+        yield from lag_lines(node, refused_elsewhere=refused_elsewhere)
 
 
 def ago(now: datetime, text: str) -> str:

@@ -13,7 +13,7 @@ import click
 from xds_server.cli.control_plane import NoAnswerError, ask, known_status_url_option
 from xds_server.cli.durations import duration
 from xds_server.cli.options import option
-from xds_server.cli.refusals import refusal_lines
+from xds_server.cli.refusals import lag_lines, refusal_lines
 
 SLICE_S = 10.0
 """How long one request waits: what lies between may end those that take longer."""
@@ -94,20 +94,19 @@ def _why_not(
     if verdict["error"] and (revision is None or verdict["outcome"] == "pending"):
         yield "refused, and what was good before is served on:"
         yield from (f"  {line}" for line in verdict["error"].splitlines())
-    for node in verdict["refusing"]["first"]:
-        yield from refusal_lines(node["id"], node["rejected"])
+    yield from refusal_lines(verdict["refusing"]["first"])
     yield from _more(verdict["refusing"], "refuse something too")
     yield f"revision {verdict['revision']} runs on {verdict['converged']} of {_connected(verdict)}"
     for node in verdict["behind"]["first"]:
-        yield _how_far(node)
+        yield from _how_far(node, refused_elsewhere=verdict["refusing"]["count"] > 0)
     yield from _more(verdict["behind"], "are not there yet")
     yield from _absent(verdict)
 
 
-def _how_far(node: Any) -> str:  # noqa: ANN401 - JSON
-    missing = ", ".join(each["type"] for each in node["types"] if not each["converged"])
+def _how_far(node: Any, *, refused_elsewhere: bool) -> Iterator[str]:  # noqa: ANN401 - JSON
     runs = f"runs {node['revision']}" if node["revision"] else "runs no revision that is known"
-    return f"{node['id']} is not there yet{missing and f' ({missing})'}: it {runs}"
+    yield f"{node['id']} is not there yet, and {runs}"
+    yield from (f"  {line}" for line in lag_lines(node, refused_elsewhere=refused_elsewhere))
 
 
 def _what_is_missing(verdict: Any, revision: str | None, nodes: int | None) -> str:  # noqa: ANN401 - JSON

@@ -58,6 +58,7 @@ def test_a_fleet_that_is_well_is_one_table():
 def test_what_wants_attention_comes_first_and_says_what_and_why():
     behind = [
         {"type": "cds", "sent": "a", "acked": "a", "converged": True},
+        {"type": "eds", "sent": "e", "acked": "e", "converged": False},
         {"type": "rds", "sent": "b", "acked": None, "converged": False},
     ]
     lines = plain(
@@ -74,10 +75,17 @@ def test_what_wants_attention_comes_first_and_says_what_and_why():
         "    Envoy says: Error adding/updating cluster(s) ?[31mpool/llama-3b",
         "    it comes from registry.yaml:4:3 (pools.llama-3b)",
         "c      behind        -                 default  default  delta    1.40.0   2 h",
+        "  eds: not sent, as long as another Envoy refuses a part of it",
         "  rds: sent b, accepted nothing",
         "b      disconnected  9f2c41d07ab3e865  default  default  delta    1.40.0   2 min",
         "a      converged     9f2c41d07ab3e865  default  default  delta    1.40.0   2 h",
     ]
+
+
+def test_what_is_not_sent_yet_is_told_so_where_nobody_refuses_anything():
+    behind = [{"type": "eds", "sent": "e", "acked": "e", "converged": False}]
+
+    assert plain(node("a", converged=False, types=behind))[-1] == "  eds: not sent yet, runs e"
 
 
 def test_a_refused_file_is_told_above_everything():

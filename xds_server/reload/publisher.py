@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from snapshots.diff import diff
-from snapshots.snapshot import NO_GATEWAY, Snapshot
+from snapshots.snapshot import Snapshot
 from snapshots.warm_up import FirstCheck, WarmUp, keep_replaced_servers
 from xds_server.files.look import Glance, ReadProblem, glance_at, read
+from xds_server.reload.changes import logged_changes
 from xds_server.reload.first_checks import first_checks_pass
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.reload.refused import RefusedError
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 __all__ = ["RefusedError", "RegistryPublisher", "Served"]
 
 log = structlog.get_logger()
-
-LOGGED_NAMES = 10
-"""How many names of each kind of change a log line holds."""
 
 RETURN_GRACE_S = 2.0
 """How long Envoys have to come back to what they were told last before they are told another thing.
@@ -261,7 +258,7 @@ class RegistryPublisher:
             "snapshot.published",
             revision=snapshot.revision,
             serial=published.serial,
-            **(_changes(before.goal, snapshot) if before else {}),
+            **(logged_changes(before.goal, snapshot) if before else {}),
         )
         return True
 
@@ -292,20 +289,3 @@ class RegistryPublisher:
 
 def _look(path: Path, others: tuple[Path, ...]) -> tuple[bytes | ReadProblem, dict[Path, Glance]]:
     return read(path), {other: glance_at(other) for other in others}
-
-
-def _changes(before: Snapshot, after: Snapshot) -> dict[str, list[str]]:
-    """Return what was added, changed and removed, each as `Type name`; lists are cut if long."""
-    changes: dict[str, dict[str, None]] = {"added": {}, "changed": {}, "removed": {}}
-    for group in sorted({*before.nodes, *after.nodes}):
-        differences = diff(*(some.nodes.get(group, NO_GATEWAY) for some in (before, after)))
-        for type_url, difference in differences.items():
-            of_type = type_url.rpartition(".")[2]
-            for what, names in changes.items():
-                names |= {f"{of_type} {name}": None for name in getattr(difference, what)}
-    return {what: _cut(list(names)) for what, names in changes.items()}
-
-
-def _cut(names: list[str]) -> list[str]:
-    more = len(names) - LOGGED_NAMES
-    return names if more <= 0 else [*names[:LOGGED_NAMES], f"and {more} more"]

@@ -25,6 +25,7 @@ from tests.benchmarks import (
     memory,
     pushes,
     request_path,
+    restart,
     workers,
 )
 from tests.benchmarks.peers import section as peers
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[..., Awaitable[Section]]] = {
     "edits": edits.run,
     "pushes": pushes.run,
     "fleet": fleet.run,
+    "restart": restart.run,
     "under-load": edits_under_load.run,
     "extraction": extraction.run,
     "requests": request_path.run,

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from snapshots.material import Content, Mention
 from xds_server.files.atomic import TEMPORARY_SUFFIX, write_atomically
+from xds_server.garbage import no_search
 from xds_server.secrets.read import read_sources
 from xds_server.state.cuts import digests_in, reference_to, reference_to_digest
 from xds_server.state.envelope import DamagedError, read_envelope, write_envelope
@@ -99,7 +100,8 @@ class StateDirectory:
         header, content = read_envelope(data, KIND)
         if header.get("registry") != absolute(registry):
             raise DamagedError(f"it is that of another registry, {header.get('registry')}")
-        return from_store(header, content, lambda sources: _reveal(sources, registry, current))
+        with no_search():
+            return from_store(header, content, lambda sources: _reveal(sources, registry, current))
 
 
 def absolute(registry: Path) -> str:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from snapshots.shown_key import client_of
 from snapshots.snapshot import Snapshot
 
 PATH = "/client"
@@ -22,6 +21,9 @@ def client_route(current: Callable[[], Snapshot | None]) -> web.RouteDef:
     """Return the route that answers `{"client": NAME}`, or null, by what *current* returns."""
 
     async def client(request: web.Request) -> web.Response:
+        # Not imported at the start: it needs what reads registries.
+        from snapshots.shown_key import client_of  # noqa: PLC0415
+
         snapshot = current()
         digest = request.headers.get(DIGEST_HEADER, "")
         nodes = snapshot.nodes.values() if snapshot else ()

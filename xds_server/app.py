@@ -31,6 +31,7 @@ from xds_server.open_files import allow_open_files
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.reload.publisher import RegistryPublisher, keep_nothing
 from xds_server.reload.watch import RegistryWatch
+from xds_server.rollout import Rollout
 from xds_server.secrets.watch import SecretWatch
 from xds_server.state.directory import StateDirectory
 from xds_server.state.keeper import StateKeeper
@@ -111,6 +112,7 @@ class ControlPlane:
         )
         self.fleet = Fleet(self.store, self.publisher.describe_origin)
         self.metrics.register(NodeCollector(self.fleet.nodes))
+        self.rollout = Rollout(self.store, self.fleet, self.metrics)
         self._serving_xds = False
 
     async def run(self, announce: Callable[[Ready], None]) -> None:
@@ -170,12 +172,18 @@ class ControlPlane:
         secrets = SecretWatch(self.publisher.files)
 
         async def offer(content: bytes | ReadProblem) -> None:
+            self.rollout.edited()
             await self.publisher.offer(content)
             secrets.look_again()
 
+        async def refresh() -> None:
+            self.rollout.edited()
+            await self.publisher.refresh()
+
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(registry.follow(offer))
-            tasks.create_task(secrets.follow(self.publisher.refresh))
+            tasks.create_task(secrets.follow(refresh))
+            tasks.create_task(self.rollout.follow())
 
     def status(self) -> StatusView:
         """Return what `GET /status` answers; only once the first content has been loaded."""

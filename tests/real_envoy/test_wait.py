@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 from contextlib import asynccontextmanager
 
@@ -89,6 +90,11 @@ async def test_the_command_waits_for_an_edit_and_tells_the_revision_that_runs(va
         ended = await wait(deployed)
         server = (await deployed.chat("m")).server
         status = await deployed.status()
+        control_plane, _ = deployed.control_plane.running
+        edits = "modelyard_edit_to_converged_seconds_count"
+        async with asyncio.timeout(10):
+            while control_plane.metrics.get_sample_value(edits) != 1:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
     assert (ended.code, ended.stderr, server) == (0, "", "two")
     assert ended.stdout.startswith(f"revision {status['revision']} runs on 1 Envoy (")

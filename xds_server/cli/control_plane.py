@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -76,10 +77,16 @@ def ask(status_url: str, path: str, headers: Mapping[str, str] = {}) -> Any:  # 
     try:
         return asyncio.run(_get(url, headers))
     except (aiohttp.ClientConnectionError, OSError, TimeoutError) as error:
-        reason = str(error) or type(error).__name__
-        raise NoAnswerError(f"{url} does not answer: {reason}") from error
+        raise NoAnswerError(f"{url} does not answer: {_reason(error)}") from error
     except (aiohttp.ClientError, ValueError) as error:
         raise click.ClickException(f"{url} does not answer as it should: {error}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return why nothing answers, in the words of the system where it has some."""
+    if isinstance(error, OSError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__
 
 
 async def _get(url: str, headers: Mapping[str, str]) -> object:

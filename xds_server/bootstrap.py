@@ -54,6 +54,29 @@ COMPANION_OUTLIERS = {
 }
 """How a companion that is gone is found, by what becomes of requests."""
 
+CONTROL_PLANE_KEEPALIVE = {"interval": "5s", "timeout": "3s"}
+"""How soon a control plane that hangs, or whose machine is gone, is left: its system may go on
+accepting connections, so connecting proves nothing, and an ADS stream may be silent for days."""
+
+CONTROL_PLANE_OUTLIERS = {
+    # What refuses connections or ends streams with UNAVAILABLE is left out at once, so that an
+    # Envoy that reconnects does not find the same one again, or each dead one in turn.
+    "split_external_local_origin_errors": True,
+    "consecutive_local_origin_failure": 1,
+    "consecutive_gateway_failure": 1,
+    "enforcing_consecutive_gateway_failure": 100,
+    # Back soon: in a rolling upgrade it may be the only one left a moment later.
+    "interval": "0.5s",
+    "base_ejection_time": "1s",
+    "max_ejection_time": "2s",
+    # Never the last one: with all of them away, connecting is tried on.
+    "max_ejection_percent": 99,
+    "enforcing_consecutive_5xx": 0,
+    "enforcing_success_rate": 0,
+    "enforcing_local_origin_success_rate": 0,
+}
+"""How a control plane that is gone is found, by what becomes of streams."""
+
 _LEAST_REQUEST = "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest"
 _LEAST_BUSY = {
     "name": _LEAST_REQUEST,
@@ -82,7 +105,8 @@ class Bootstrap:
 
     node_id: str
     node_cluster: str
-    xds: Address
+    xds: tuple[Address, ...]
+    """At least one control plane, all on the same registry; Envoy takes another when one fails."""
     ext_proc: tuple[Companion, ...]
     """At least one; Envoy goes to whichever of them is healthy and has least to do."""
     admin: Address | UnixPath
@@ -168,13 +192,18 @@ def _dynamic_resources(variant: Variant) -> dict[str, Any]:
 
 
 def _xds_cluster(bootstrap: Bootstrap) -> dict[str, Any]:
-    keepalive = {"connection_keepalive": {"interval": "30s", "timeout": "5s"}}
+    keepalive = {"connection_keepalive": CONTROL_PLANE_KEEPALIVE}
     return {
         "name": names.XDS_CLUSTER,
         **_RESOLVED,
         "connect_timeout": "1s",
+        # Each Envoy begins at a random one, so that they spread, and takes the next after it.
+        "lb_policy": "ROUND_ROBIN",
+        "outlier_detection": CONTROL_PLANE_OUTLIERS,
+        # One that is left of three is used alone; dead ones are tried only where all are.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
         "typed_extension_protocol_options": _http2(keepalive),
-        "load_assignment": _endpoints(names.XDS_CLUSTER, [_socket_address(bootstrap.xds)]),
+        "load_assignment": _endpoints(names.XDS_CLUSTER, map(_socket_address, bootstrap.xds)),
     }
 
 

@@ -164,7 +164,7 @@ async def running_stack(
         bootstrap = Bootstrap(
             node_id="envoy-1",
             node_cluster="default",
-            xds=Address(host, int(port)),
+            xds=(Address(host, int(port)),),
             ext_proc=(socket,),
             admin=Address("127.0.0.1", 0),
             variant=variant,

@@ -38,7 +38,7 @@ async def test_a_text_stays_a_text(text, tmp_path):
     bootstrap = Bootstrap(
         node_id=text,
         node_cluster=text,
-        xds=Address("127.0.0.1", 1),
+        xds=(Address("127.0.0.1", 1),),
         ext_proc=(UnixPath(str(tmp_path / "n")),),
         admin=LOCAL,
         variant="delta",
@@ -54,7 +54,7 @@ async def test_ipv6_addresses_and_names_of_hosts_are_resolved(variant, tmp_path)
     bootstrap = Bootstrap(
         node_id="envoy-1",
         node_cluster="default",
-        xds=Address("::1", 1),
+        xds=(Address("::1", 1),),
         ext_proc=(Address("localhost", 2),),
         admin=Address("::1", 0),
         variant=variant,
@@ -79,7 +79,7 @@ async def test_envoy_takes_an_admin_interface_at_a_unix_socket_and_bounds(varian
     bootstrap = Bootstrap(
         node_id="envoy-1",
         node_cluster="default",
-        xds=Address("127.0.0.1", 1),
+        xds=(Address("127.0.0.1", 1),),
         ext_proc=(UnixPath(str(tmp_path / "n")),),
         admin=UnixPath(str(tmp_path / "admin.sock")),
         variant=variant,

@@ -57,7 +57,7 @@ async def envoy_of(deployed, folder, *, pressure=None, **bounds):
         Bootstrap(
             node_id="second",
             node_cluster="second",
-            xds=ready.xds_address,
+            xds=(ready.xds_address,),
             ext_proc=(UnixPath(str(deployed.folder / "ext-proc.sock")),),
             admin=Address(LOOPBACK, 0),
             variant=deployed.variant,

@@ -71,7 +71,7 @@ class Scene:
         bootstrap = Bootstrap(
             node_id="envoy-1",
             node_cluster="default",
-            xds=self.xds,
+            xds=(self.xds,),
             ext_proc=(socket,),
             admin=Address(LOOPBACK, 0),
             variant=variant,

@@ -184,6 +184,11 @@ class Deployment:
         del self.servers[name]
         await self._server_parts.pop(name).stop()
 
+    @property
+    def control_planes(self) -> tuple[Address, ...]:
+        """Where Envoys find a control plane."""
+        return (self._xds_address,)
+
     def bootstrap(
         self,
         node_id: str = "envoy-1",
@@ -191,13 +196,12 @@ class Deployment:
         node_metadata: Mapping[str, str] = {},
     ) -> str:
         """Return the bootstrap of an Envoy of this deployment."""
-        _, ready = self.control_plane.running
         return render_bootstrap(
             Bootstrap(
                 node_id=node_id,
                 node_cluster=node_cluster,
                 node_metadata=node_metadata,
-                xds=ready.xds_address,
+                xds=self.control_planes,
                 ext_proc=self._companions,
                 admin=Address(LOOPBACK, 0),
                 variant=self.variant,

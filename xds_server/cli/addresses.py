@@ -24,5 +24,9 @@ class AddressType(click.ParamType):  # type: ignore[type-arg]  # click 8.1 has n
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
+    @override
+    def split_envvar_value(self, rv: str) -> list[str]:
+        return rv.replace(",", " ").split()
+
 
 ADDRESS = AddressType()

@@ -28,10 +28,18 @@ def _text(_context: click.Context, _parameter: click.Parameter, value: str) -> s
     return value
 
 
-def _reachable(_context: click.Context, _parameter: click.Parameter, value: Address) -> Address:
-    if value.port == 0:
-        raise click.BadParameter(_unreachable(value))
-    return value
+def _control_planes(
+    _context: click.Context, _parameter: click.Parameter, values: tuple[Address, ...]
+) -> tuple[Address, ...]:
+    if not values:
+        raise click.BadParameter("names no control plane")
+    nowhere = next((value for value in values if value.port == 0), None)
+    if nowhere:
+        raise click.BadParameter(_unreachable(nowhere))
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice:
+        raise click.BadParameter(f"{twice} is given twice")
+    return values
 
 
 def _unreachable(address: Address) -> str:
@@ -185,10 +193,12 @@ def _metadata(
 )
 @option(
     "--xds-address",
+    "xds",
     type=ADDRESS,
-    default="127.0.0.1:18000",
-    callback=_reachable,
-    help="Where the control plane is.",
+    multiple=True,
+    default=["127.0.0.1:18000"],
+    callback=_control_planes,
+    help="Where a control plane is; repeatable: Envoy takes another when one fails.",
 )
 @option(
     "--ext-proc-address",
@@ -244,7 +254,7 @@ def command(
     node_id: str,
     node_cluster: str,
     node_metadata: dict[str, str],
-    xds_address: Address,
+    xds: tuple[Address, ...],
     ext_proc: tuple[Companion, ...],
     admin: Address | UnixPath,
     expose_admin: bool,
@@ -259,7 +269,7 @@ def command(
         node_id=node_id,
         node_cluster=node_cluster,
         node_metadata=node_metadata,
-        xds=xds_address,
+        xds=xds,
         ext_proc=ext_proc,
         admin=admin,
         variant=variant,

@@ -65,7 +65,7 @@ async def running_stack(
         bootstrap = Bootstrap(
             node_id="envoy-1",
             node_cluster="default",
-            xds=ready.xds_address,
+            xds=(ready.xds_address,),
             ext_proc=(companion,),
             admin=Address(LOOPBACK, 0),
             variant=variant,

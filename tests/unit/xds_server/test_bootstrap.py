@@ -24,7 +24,7 @@ from xds_server.bootstrap import Bootstrap, UnixPath, render_bootstrap
 ENVOY_1 = {
     "node_id": "envoy-1",
     "node_cluster": "edge",
-    "xds": Address("control-plane", 18000),
+    "xds": (Address("control-plane", 18000),),
     "ext_proc": (UnixPath("/run/modelyard/ext-proc.sock"),),
     "admin": Address("127.0.0.1", 9901),
     "variant": "delta",
@@ -163,10 +163,24 @@ def test_a_companion_that_is_back_is_used_within_half_a_second():
 
 
 def test_ipv6_addresses_have_no_brackets_there():
-    bootstrap = rendered(xds=Address("::1", 18000), admin=Address("::1", 9901))
+    bootstrap = rendered(xds=(Address("::1", 18000),), admin=Address("::1", 9901))
 
     assert addresses(cluster(bootstrap, names.XDS_CLUSTER)) == [("::1", 18000)]
     assert bootstrap.admin.address.socket_address.address == "::1"
+
+
+def test_every_control_plane_is_an_endpoint_and_one_that_fails_is_left_soon():
+    found = cluster(rendered(xds=(Address("a", 1), Address("b", 2))), names.XDS_CLUSTER)
+    [options] = found.typed_extension_protocol_options.values()
+    http2 = HttpProtocolOptions()
+    options.Unpack(http2)
+    keepalive = http2.explicit_http_config.http2_protocol_options.connection_keepalive
+
+    assert addresses(found) == [("a", 1), ("b", 2)]
+    assert found.connect_timeout.seconds == 1
+    assert keepalive.interval.seconds + keepalive.timeout.seconds == 8
+    assert found.outlier_detection.consecutive_local_origin_failure.value == 1
+    assert found.outlier_detection.max_ejection_percent.value == 99
 
 
 def test_both_are_spoken_to_in_http2():
@@ -228,7 +242,7 @@ def test_a_text_stays_a_text_for_yaml_readers_of_any_version(text):
 
 @pytest.mark.parametrize("host", ["n", "on", "1e3"])
 def test_so_does_the_name_of_a_host_and_the_path_of_a_socket(host):
-    where = {"xds": Address(host, 1), "ext_proc": (UnixPath(host),)}
+    where = {"xds": (Address(host, 1),), "ext_proc": (UnixPath(host),)}
 
     written = render_bootstrap(Bootstrap(**{**ENVOY_1, **where}))
 

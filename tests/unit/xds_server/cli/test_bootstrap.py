@@ -89,6 +89,25 @@ def test_in_the_environment_spaces_or_commas_stand_between_companions(value):
     ).stdout  # fmt: skip
 
 
+def test_several_control_planes_may_be_named():
+    printed = bootstrap("--node-id", "envoy-1", "--xds-address", "a:1", "--xds-address", "b:2")
+
+    assert printed.stdout.index('address: "a"') < printed.stdout.index('address: "b"')
+    assert (
+        printed.stdout == bootstrap("--node-id", "envoy-1", MODELYARD_XDS_ADDRESS="a:1,b:2").stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"), [("a:1 b:2 a:1", "a:1 is given twice"), (",", "names no control plane")]
+)
+def test_control_planes_that_cannot_stand_together_are_wrong_usage(values, reason):
+    printed = bootstrap("--node-id", "envoy-1", MODELYARD_XDS_ADDRESS=values)
+
+    assert printed.exit_code == 2
+    assert reason in printed.stderr
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [

@@ -9,7 +9,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from xds_server.ads import SERVER_OPTIONS, add_ads
 from xds_server.envoy_binary import find_envoy
 from xds_server.files.look import ReadProblem, read
 from xds_server.fleet import Fleet
+from xds_server.guard.channel import Channel, ChannelSettings
 from xds_server.listening import CannotListenError, check_free, listening_socket
 from xds_server.node_status import written
 from xds_server.open_files import allow_open_files
@@ -80,6 +81,7 @@ class Settings:
     """Where state is kept that a restart begins with."""
     state_history: int = 20
     """How many good registries are kept there."""
+    channel: ChannelSettings = field(default_factory=ChannelSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class ControlPlane:
         self.fleet = Fleet(self.store, self.publisher.describe_origin)
         self.metrics.register(NodeCollector(self.fleet.nodes))
         self.rollout = Rollout(self.store, self.fleet, self.metrics)
+        self.channel = Channel(settings.channel)
         self._serving_xds = False
 
     async def run(self, announce: Callable[[Ready], None]) -> None:
@@ -121,9 +124,10 @@ class ControlPlane:
         The file is built before anything listens, so that no Envoy is ever told less than all of
         it; unless there is what Envoys were told last, which is served while it is built. Status
         starts before xDS and ends after it, so that it can say that xDS is not served.
-        Raises RefusedError, CannotUseStateError, CannotListenError or EnvoyError if it cannot
-        start.
+        Raises RefusedError, CannotUseStateError, CannotListenError, GuardError or EnvoyError if it
+        cannot start.
         """
+        await self.channel.load()
         if self.settings.preflight:
             self.publisher.preflight = await self._preflight(self.settings.preflight)
         async with AsyncExitStack() as stack:
@@ -184,6 +188,7 @@ class ControlPlane:
             tasks.create_task(registry.follow(offer))
             tasks.create_task(secrets.follow(refresh))
             tasks.create_task(self.rollout.follow())
+            tasks.create_task(self.channel.follow())
 
     def status(self) -> StatusView:
         """Return what `GET /status` answers; only once the first content has been loaded."""
@@ -243,9 +248,9 @@ class ControlPlane:
         address = self.settings.xds_address
         check_free("--xds-address", address)
         server = grpc.aio.server(options=SERVER_OPTIONS)
-        ads = add_ads(server, self.store, self.fleet, self.metrics)
+        ads = add_ads(server, self.store, self.fleet, self.metrics, door=self.channel.door)
         try:
-            port = server.add_insecure_port(str(address))
+            port = self.channel.add_port(server, str(address))
         except RuntimeError as error:  # taken since it was checked
             raise CannotListenError("--xds-address", address, OSError(str(error))) from error
         await server.start()

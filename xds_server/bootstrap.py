@@ -11,12 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import yaml
-from typing_extensions import override
-
 from snapshots.ir import names
 from xds_server.address import Address
+from xds_server.bootstrap_channel import XdsCredentials, http_filters, secrets, transport_socket
 from xds_server.overload import MAX_CONNECTIONS, MAX_HEAP_BYTES, overload_manager, runtime
+from xds_server.quoted import Quoted, dump
 
 Variant = Literal["delta", "sotw"]
 HTTP_PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -115,6 +114,7 @@ class Bootstrap:
     max_connections: int = MAX_CONNECTIONS
     """Of all clients together; what comes beyond is closed at once."""
     node_metadata: Mapping[str, str] = field(default_factory=dict)
+    channel: XdsCredentials = field(default_factory=XdsCredentials)
 
 
 def render_bootstrap(bootstrap: Bootstrap) -> str:
@@ -126,52 +126,30 @@ def render_bootstrap(bootstrap: Bootstrap) -> str:
             # However many clients there are, the operator gets in.
             "ignore_global_conn_limit": True,
         },
-        "dynamic_resources": _dynamic_resources(bootstrap.variant),
+        "dynamic_resources": _dynamic_resources(bootstrap),
         "static_resources": {
-            "clusters": [_xds_cluster(bootstrap), _ext_proc_cluster(bootstrap.ext_proc)]
+            "clusters": [_xds_cluster(bootstrap), _ext_proc_cluster(bootstrap.ext_proc)],
+            **secrets(bootstrap.channel),
         },
         "overload_manager": overload_manager(bootstrap.max_heap_bytes, bootstrap.max_connections),
         "layered_runtime": runtime(),
     }
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False)
+    return dump(document)
 
 
 def _node(bootstrap: Bootstrap) -> dict[str, Any]:
-    node = {"id": _Quoted(bootstrap.node_id), "cluster": _Quoted(bootstrap.node_cluster)}
+    node = {"id": Quoted(bootstrap.node_id), "cluster": Quoted(bootstrap.node_cluster)}
     if not bootstrap.node_metadata:
         return node
-    metadata = {_Quoted(k): _Quoted(v) for k, v in bootstrap.node_metadata.items()}
+    metadata = {Quoted(k): Quoted(v) for k, v in bootstrap.node_metadata.items()}
     return {**node, "metadata": metadata}
 
 
-class _Quoted(str):
-    """Text of a user, always written in quotes: Envoy reads a bare `n` or `1e3` as something else.
-
-    That goes for names of hosts too.
-    """
-
-    __slots__ = ()
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes `_Quoted` in quotes, and everything where it stands."""
-
-    @override
-    def ignore_aliases(self, data: object) -> bool:
-        return True
-
-
-_Dumper.add_representer(
-    _Quoted,
-    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style='"'),
-)
-
-
-def _dynamic_resources(variant: Variant) -> dict[str, Any]:
+def _dynamic_resources(bootstrap: Bootstrap) -> dict[str, Any]:
     source: dict[str, Any] = {"ads": {}, "resource_api_version": "V3"}
     return {
         "ads_config": {
-            "api_type": "DELTA_GRPC" if variant == "delta" else "GRPC",
+            "api_type": "DELTA_GRPC" if bootstrap.variant == "delta" else "GRPC",
             "transport_api_version": "V3",
             "set_node_on_first_message_only": True,
             "grpc_services": [
@@ -182,7 +160,7 @@ def _dynamic_resources(variant: Variant) -> dict[str, Any]:
                         "retry_policy": {
                             "retry_back_off": {"base_interval": "0.2s", "max_interval": "1s"}
                         },
-                    }
+                    },
                 }
             ],
         },
@@ -202,7 +180,8 @@ def _xds_cluster(bootstrap: Bootstrap) -> dict[str, Any]:
         "outlier_detection": CONTROL_PLANE_OUTLIERS,
         # One that is left of three is used alone; dead ones are tried only where all are.
         "common_lb_config": {"healthy_panic_threshold": {"value": 1}},
-        "typed_extension_protocol_options": _http2(keepalive),
+        "typed_extension_protocol_options": _http2(keepalive, http_filters(bootstrap.channel)),
+        **transport_socket(bootstrap.channel, [address.host for address in bootstrap.xds]),
         "load_assignment": _endpoints(names.XDS_CLUSTER, map(_socket_address, bootstrap.xds)),
     }
 
@@ -227,7 +206,7 @@ def _ext_proc_cluster(companions: tuple[Companion, ...]) -> dict[str, Any]:
             "update_merge_window": "0s",
         },
         "load_balancing_policy": {"policies": [{"typed_extension_config": _LEAST_BUSY}]},
-        "typed_extension_protocol_options": _http2({}),
+        "typed_extension_protocol_options": _http2({}, {}),
         "load_assignment": _endpoints(names.EXT_PROC_CLUSTER, map(_address, companions)),
     }
 
@@ -245,15 +224,16 @@ def is_name(companion: Companion) -> bool:
 
 def _address(where: Address | UnixPath) -> dict[str, Any]:
     if isinstance(where, UnixPath):
-        return {"pipe": {"path": _Quoted(where.path)}}
+        return {"pipe": {"path": Quoted(where.path)}}
     return _socket_address(where)
 
 
-def _http2(options: dict[str, Any]) -> dict[str, Any]:
+def _http2(options: dict[str, Any], filters: dict[str, Any]) -> dict[str, Any]:
     return {
         HTTP_PROTOCOL_OPTIONS: {
             "@type": f"type.googleapis.com/{HTTP_PROTOCOL_OPTIONS}",
             "explicit_http_config": {"http2_protocol_options": options},
+            **filters,
         }
     }
 
@@ -264,4 +244,4 @@ def _endpoints(cluster: str, addresses: Iterable[dict[str, Any]]) -> dict[str, A
 
 
 def _socket_address(address: Address) -> dict[str, Any]:
-    return {"socket_address": {"address": _Quoted(address.host), "port_value": address.port}}
+    return {"socket_address": {"address": Quoted(address.host), "port_value": address.port}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,16 @@ class Authority:
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
         self.pem = builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
-    def issue(self, name: str, lasts: timedelta = timedelta(days=1)) -> tuple[bytes, bytes]:
-        """Return certificate and key for the DNS name *name*, in PEM."""
+    def issue(
+        self,
+        name: str,
+        lasts: timedelta = timedelta(days=1),
+        more: Sequence[x509.GeneralName] = (),
+    ) -> tuple[bytes, bytes]:
+        """Return certificate and key for the DNS name *name* and *more* names, in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_named(name), self._name, key.public_key(), lasts)
-        names = x509.SubjectAlternativeName([x509.DNSName(name)])
+        names = x509.SubjectAlternativeName([x509.DNSName(name), *more])
         certificate = builder.add_extension(names, False).sign(self._key, hashes.SHA256())
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return certificate.public_bytes(Encoding.PEM), private

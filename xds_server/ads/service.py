@@ -18,6 +18,7 @@ from xds_server.ads.messages import read_delta, read_node, read_sotw, write_delt
 from xds_server.ads.metrics import AdsMetrics
 from xds_server.ads.stream import EOF, AdsStream, Shared, Variant
 from xds_server.fleet import Fleet
+from xds_server.guard.door import Door
 from xds_server.protocol.delta import DeltaSession
 from xds_server.protocol.sotw import SotwSession
 from xds_server.store import SnapshotStore
@@ -66,9 +67,11 @@ class AdsService:
         store: SnapshotStore,
         fleet: Fleet,
         metrics: CollectorRegistry,
+        door: Door,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._shared = Shared(store, fleet, AdsMetrics(metrics), clock)
+        self._door = door
         if store.current:
             self._shared.archive.remember_all(store.current.snapshot)
 
@@ -98,6 +101,8 @@ class AdsService:
 
     def _behaviour(self, variant: Variant) -> Callable[[object, Context], Awaitable[None]]:
         async def serve(_requests: object, context: Context) -> None:
+            if refused := self._door.stranger(context):
+                await context.abort(refused.code, refused.details)
             first = await context.read()
             if first is EOF:
                 return
@@ -106,26 +111,31 @@ class AdsService:
                     grpc.StatusCode.INVALID_ARGUMENT,
                     "the first request of a stream must tell its node, with an id",
                 )
+            if refused := self._door.impostor(context, first.node.id):
+                await context.abort(refused.code, refused.details)
             stream = AdsStream(context, variant, read_node(first.node), self._shared)
             await stream.run(first)
 
         return serve
 
 
-def add_ads(
+def add_ads(  # noqa: PLR0913 - what is not always needed is given by name
     server: grpc.aio.Server,
     store: SnapshotStore,
     fleet: Fleet,
     metrics: CollectorRegistry | None = None,
     clock: Callable[[], float] = time.monotonic,
+    *,
+    door: Door | None = None,
 ) -> AdsService:
     """Add the ADS service to *server*, which should have been made with `SERVER_OPTIONS`.
 
-    Its metrics go into *metrics*, if given; *clock* tells seconds, for durations only.
+    Its metrics go into *metrics*, if given; *door* says who may open a stream (None: everybody);
+    *clock* tells seconds, for durations only.
 
     The caller adds ports, starts the server, and at the end calls `close` on what is returned here,
     then `server.stop(grace)`.
     """
-    service = AdsService(store, fleet, metrics or CollectorRegistry(), clock)
+    service = AdsService(store, fleet, metrics or CollectorRegistry(), door or Door(), clock)
     server.add_generic_rpc_handlers((service.handler(),))
     return service

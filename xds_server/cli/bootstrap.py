@@ -10,9 +10,11 @@ from typing_extensions import override
 
 from xds_server.address import Address
 from xds_server.bootstrap import Bootstrap, Companion, UnixPath, Variant, is_name, render_bootstrap
+from xds_server.bootstrap_channel import XdsCredentials
 from xds_server.cli.addresses import ADDRESS
 from xds_server.cli.options import option
 from xds_server.cli.sizes import size
+from xds_server.cli.xds_credentials import xds_credentials_options
 from xds_server.ext_proc.listen import UnixAddress, parse_listen_address
 from xds_server.overload import OWN_FILES, connections_within, open_files_here
 
@@ -200,6 +202,7 @@ def _metadata(
     callback=_control_planes,
     help="Where a control plane is; repeatable: Envoy takes another when one fails.",
 )
+@xds_credentials_options
 @option(
     "--ext-proc-address",
     "ext_proc",
@@ -262,6 +265,7 @@ def command(
     max_connections: int | None,
     open_files: int,
     variant: Variant,
+    channel: XdsCredentials,
 ) -> None:
     """Print the bootstrap of one Envoy: save it and run `envoy -c FILE`."""
     _check_exposure(admin, is_meant=expose_admin)
@@ -269,6 +273,7 @@ def command(
         node_id=node_id,
         node_cluster=node_cluster,
         node_metadata=node_metadata,
+        channel=channel,
         xds=xds,
         ext_proc=ext_proc,
         admin=admin,

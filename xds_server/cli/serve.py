@@ -11,11 +11,14 @@ import click
 from xds_server.address import Address
 from xds_server.app import PreflightSettings, Ready, Settings, serve_until_signal
 from xds_server.cli.addresses import ADDRESS
+from xds_server.cli.channel import channel_options
 from xds_server.cli.options import log_format_option, option
 from xds_server.cli.preflight import preflight_options
 from xds_server.cli.state import state_dir_option, state_history_option
 from xds_server.envoy_binary import EnvoyError
 from xds_server.garbage import spare_what_lives
+from xds_server.guard.channel import ChannelSettings
+from xds_server.guard.followed import GuardError
 from xds_server.listening import CannotListenError
 from xds_server.reload.refused import RefusedError
 from xds_server.state.directory import CannotUseStateError
@@ -35,6 +38,7 @@ from xds_server.state.directory import CannotUseStateError
     default="127.0.0.1:18001",
     help="Where people and monitoring ask (HTTP); port 0 takes a free one.",
 )
+@channel_options
 @preflight_options
 @state_dir_option()
 @state_history_option
@@ -46,16 +50,21 @@ def command(
     preflight: PreflightSettings | None,
     state_dir: Path | None,
     state_history: int,
+    channel: ChannelSettings,
 ) -> None:
     """Run the control plane on the file REGISTRY, and follow every edit of it.
 
     Prints one line on stdout when Envoys are served. Ends with exit code 0 on SIGTERM and Ctrl-C,
-    and with 1 if the file is refused, or an address or a program that it needs cannot be had.
+    and with 1 if the file is refused, or another file, an address or a program cannot be had.
     """
-    settings = Settings(registry, xds_address, status_address, preflight, state_dir, state_history)
+    settings = Settings(
+        registry, xds_address, status_address, preflight, state_dir, state_history, channel
+    )
     try:
         asyncio.run(serve_until_signal(settings, announce))
-    except (RefusedError, CannotListenError, CannotUseStateError, EnvoyError) as error:
+    except (
+        RefusedError, CannotListenError, CannotUseStateError, EnvoyError, GuardError
+    ) as error:  # fmt: skip
         click.echo(error, err=True)
         sys.exit(1)
 

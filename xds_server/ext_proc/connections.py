@@ -11,12 +11,12 @@ from typing_extensions import override
 
 from xds_server.ext_proc.health import Health, Peer
 from xds_server.ext_proc.ledger import Column
-from xds_server.ext_proc.line_budget import LineBudget
 from xds_server.ext_proc.metrics import Metrics
 from xds_server.ext_proc.service import CompanionService
 from xds_server.ext_proc.wire.budget import Budget
 from xds_server.ext_proc.wire.connection import Connection
 from xds_server.ext_proc.wire.limits import Limits
+from xds_server.line_budget import LineBudget
 
 STALLED_AFTER_S = 5.0
 

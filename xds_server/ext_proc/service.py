@@ -15,7 +15,6 @@ from envoy.service.ext_proc.v3.external_processor_pb2 import ProcessingRequest, 
 from google.protobuf.message import DecodeError
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
-from xds_server.ext_proc.line_budget import LineBudget
 from xds_server.ext_proc.metrics import Metrics
 from xds_server.ext_proc.orders import Orders, read_orders
 from xds_server.ext_proc.session import CONTINUE, Session, UnexpectedMessageError
@@ -28,6 +27,7 @@ from xds_server.ext_proc.wire.grpc import (
     framed,
     refusal,
 )
+from xds_server.line_budget import LineBudget
 
 EXT_PROC_SERVICE = "envoy.service.ext_proc.v3.ExternalProcessor"
 PROCESS = f"/{EXT_PROC_SERVICE}/Process"

@@ -43,17 +43,20 @@ def _judge_certificates(form: Form, content: bytes, now: datetime) -> Fault | No
     return faults[0] if faults else None
 
 
-def judge_pair(certificate: bytes, key: bytes) -> Fault | None:
-    """Return why *key* is not that of *certificate*; both have been judged alone."""
+def judge_pair(certificate: bytes, key: bytes, called: str = "`certificate`") -> Fault | None:
+    """Return why *key* is not that of *certificate*; both have been judged alone.
+
+    *called* is what users call the certificate.
+    """
     certificates, private = _certificates(certificate), _key(key)
     if isinstance(certificates, Fault) or isinstance(private, Fault):
         return None
     if _public(certificates[0]) == _public(private):
         return None
     if any(_public(other) == _public(private) for other in certificates[1:]):
-        hint = "put the gateway's own certificate first, its authorities after it"
-        return Fault("is the key of a certificate further down in `certificate`", hint)
-    return Fault("is not the key of the certificate in `certificate`", "change both files together")
+        hint = "put the own certificate first, its authorities after it"
+        return Fault(f"is the key of a certificate further down in {called}", hint)
+    return Fault(f"is not the key of the certificate in {called}", "change both files together")
 
 
 def _certificates(content: bytes) -> list[x509.Certificate] | Fault:

@@ -14,7 +14,6 @@ from structlog.testing import capture_logs
 from tests.support.ext_proc_client import Companion, client_of, whole_body
 from xds_server.ext_proc import connections as module
 from xds_server.ext_proc.connections import Connections
-from xds_server.ext_proc.line_budget import LINES_PER_S
 from xds_server.ext_proc.metrics import Metrics
 from xds_server.ext_proc.wire.frames import (
     MAX_STREAM_ID,
@@ -28,6 +27,7 @@ from xds_server.ext_proc.wire.frames import (
     window_update,
 )
 from xds_server.ext_proc.wire.limits import Limits
+from xds_server.line_budget import LINES_PER_S
 
 LLAMA = b'{"model": "llama"}'
 GREETING = PREFACE + settings({})

@@ -8,11 +8,11 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from structlog.testing import capture_logs
 
 from tests.support.ext_proc_client import HEADERS, HEADERS_ONLY, whole_body
-from xds_server.ext_proc.line_budget import LineBudget
 from xds_server.ext_proc.metrics import Metrics
 from xds_server.ext_proc.service import EXT_PROC_SERVICE, HEALTH_CHECK, PROCESS, CompanionService
 from xds_server.ext_proc.session import routed
 from xds_server.ext_proc.wire.grpc import OK, Call, Status, framed, trailers
+from xds_server.line_budget import LineBudget
 
 SERVING = HealthCheckResponse.SERVING
 NOT_SERVING = HealthCheckResponse.NOT_SERVING

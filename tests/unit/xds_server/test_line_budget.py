@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xds_server.ext_proc.line_budget import LINES_PER_S, LineBudget
+from xds_server.line_budget import LINES_PER_S, LineBudget
 
 
 class Clock:

@@ -24,6 +24,7 @@ from xds_server.protocol.events import (
     SotwRequest,
     SotwResponse,
 )
+from xds_server.protocol.session import Session
 from xds_server.protocol.sotw import SotwSession
 
 ResponseT = TypeVar("ResponseT", DeltaResponse, SotwResponse)
@@ -42,32 +43,36 @@ class Traffic:
 
 def rehearse(old: NodeSnapshot, new: NodeSnapshot) -> dict[str, Traffic]:
     """Return, by variant of the protocol, what takes an Envoy that holds *old* to *new*."""
-    return {"delta": _DeltaClient().edit(old, new), "sotw": _SotwClient().edit(old, new)}
+    return {
+        "delta": _DeltaClient(DeltaSession()).edit(old, new),
+        "sotw": _SotwClient(SotwSession()).edit(old, new),
+    }
 
 
 @dataclass
 class _Client(ABC, Generic[ResponseT]):
     """An Envoy that needs no time."""
 
+    session: Session[ResponseT]
     held: dict[TypeUrl, dict[str, Resource]] = field(default_factory=dict)
     names: dict[TypeUrl, frozenset[str]] = field(default_factory=dict)
 
     def edit(self, old: NodeSnapshot, new: NodeSnapshot) -> Traffic:
         """Return what is sent for *new* to this client once it holds *old*."""
-        self._offer(old)
+        self.session.offer(Served(old))
         for type_url in old.types:
             self.held[type_url] = {}
             if type_url in FULL_STATE_TYPES:
                 self._ask(type_url)
         self._settle()
-        self._offer(new)
+        self.session.offer(Served(new))
         sizes = [self._size(response) for response in self._settle()]
         return Traffic(len(sizes), sum(sizes))
 
     def _settle(self) -> list[ResponseT]:
         """Take responses until there are none, and return them."""
         responses = []
-        while (response := self._next()) is not None:
+        while (response := self.session.next_response()) is not None:
             responses.append(response)
             self._take(response)
             self._follow(response.type_url)
@@ -97,14 +102,6 @@ class _Client(ABC, Generic[ResponseT]):
         self.held[type_url] |= {resource.name: resource for resource in resources}
 
     @abstractmethod
-    def _offer(self, snapshot: NodeSnapshot) -> None:
-        """Have the session aim at *snapshot*."""
-
-    @abstractmethod
-    def _next(self) -> ResponseT | None:
-        """Return what the session sends next."""
-
-    @abstractmethod
     def _size(self, response: ResponseT) -> int:
         """Return how long *response* is on the wire."""
 
@@ -126,18 +123,9 @@ class _Client(ABC, Generic[ResponseT]):
         """Accept *response*."""
 
 
+@dataclass
 class _DeltaClient(_Client[DeltaResponse]):
-    def __init__(self) -> None:
-        super().__init__()
-        self._session = DeltaSession()
-
-    @override
-    def _offer(self, snapshot: NodeSnapshot) -> None:
-        self._session.offer(Served(snapshot))
-
-    @override
-    def _next(self) -> DeltaResponse | None:
-        return self._session.next_response()
+    session: DeltaSession
 
     @override
     def _size(self, response: DeltaResponse) -> int:
@@ -156,26 +144,17 @@ class _DeltaClient(_Client[DeltaResponse]):
         new: frozenset[str] = frozenset(),
         gone: frozenset[str] = frozenset(),
     ) -> None:
-        self._session.receive(DeltaRequest(type_url, tuple(sorted(new)), tuple(sorted(gone))))
+        self.session.receive(DeltaRequest(type_url, tuple(sorted(new)), tuple(sorted(gone))))
 
     @override
     def _ack(self, response: DeltaResponse) -> None:
-        self._session.receive(DeltaRequest(response.type_url, response_nonce=response.nonce))
+        self.session.receive(DeltaRequest(response.type_url, response_nonce=response.nonce))
 
 
+@dataclass
 class _SotwClient(_Client[SotwResponse]):
-    def __init__(self) -> None:
-        super().__init__()
-        self._session = SotwSession()
-        self._last: dict[TypeUrl, SotwResponse] = {}
-
-    @override
-    def _offer(self, snapshot: NodeSnapshot) -> None:
-        self._session.offer(Served(snapshot))
-
-    @override
-    def _next(self) -> SotwResponse | None:
-        return self._session.next_response()
+    session: SotwSession
+    last: dict[TypeUrl, SotwResponse] = field(default_factory=dict)
 
     @override
     def _size(self, response: SotwResponse) -> int:
@@ -198,12 +177,12 @@ class _SotwClient(_Client[SotwResponse]):
 
     @override
     def _ack(self, response: SotwResponse) -> None:
-        self._last[response.type_url] = response
+        self.last[response.type_url] = response
         self._say(response.type_url)
 
     def _say(self, type_url: TypeUrl) -> None:
-        last = self._last.get(type_url)
-        self._session.receive(
+        last = self.last.get(type_url)
+        self.session.receive(
             SotwRequest(
                 type_url,
                 tuple(sorted(self.names.get(type_url, ()))),

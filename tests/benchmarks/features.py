@@ -6,10 +6,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from statistics import median
 
 from tests.benchmarks import rounds
-from tests.benchmarks.figures import grouped, percentage, range_of, thousandths
 from tests.benchmarks.registries import registry
 from tests.benchmarks.report import Section, Table, Target
 from tests.benchmarks.rounds import Rounds, Shape, compare, middle_of
@@ -143,18 +141,7 @@ def _table(came: Mapping[str, Rounds]) -> Table:
     rows = []
     for mode, by_feature in came.items():
         for name, outcomes in by_feature.items():
-            ratio = middle_of(rounds.throughput, outcomes, by_feature[PLAIN])
-            rows.append(
-                (
-                    mode,
-                    name,
-                    grouped(median(one.per_second for one in outcomes)),
-                    percentage(ratio.value),
-                    range_of(percentage(ratio.low), percentage(ratio.high)),
-                    thousandths(rounds.cpu_of(outcomes, 0)),
-                    grouped(rounds.failures(outcomes)),
-                )
-            )
+            rows.append((mode, name, *rounds.compared(outcomes, by_feature[PLAIN])))
     return Table(header, rows)
 
 

@@ -19,7 +19,7 @@ from tests.support.memory import highest_mib, resident_mib
 from tests.support.processor import cpu_s
 
 MODELS = 200
-CLIENTS = (1, 100, 1000)
+CLIENTS = (1, 100, 1000, 5000)
 MANY = 1000
 """The number of clients for which something was promised."""
 EDITS = 15
@@ -27,7 +27,7 @@ PAUSE_S = 0.5
 LOOK_AGAIN_S = 0.001
 STORM_LIMIT_S = 120.0
 MAX_P99_S, MAX_STORM_S, MAX_MEMORY_MIB = 0.5, 5.0, 250.0
-RETURNING, RETURNING_MODELS = 100, 250
+RETURNING, RETURNING_MODELS = 100, 1000
 
 METHOD = f"""\
 Delta clients in a process of their own beside the control plane, each on its own connection. They

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from statistics import median
 
 from tests.benchmarks import rounds
-from tests.benchmarks.figures import grouped, percentage, range_of, thousandths
+from tests.benchmarks.figures import grouped
 from tests.benchmarks.registries import registry
 from tests.benchmarks.report import Section, Table, Target
 from tests.benchmarks.rounds import Rounds, Shape, compare, middle_of
@@ -82,18 +81,8 @@ def _table(came: dict[str, Rounds]) -> Table:
     for mode, by_size in came.items():
         fewest = next(iter(by_size.values()))
         for name, outcomes in by_size.items():
-            ratio = middle_of(rounds.throughput, outcomes, fewest)
-            rows.append(
-                (
-                    mode,
-                    *(grouped(int(number)) for number in name.split("/")),
-                    grouped(median(one.per_second for one in outcomes)),
-                    percentage(ratio.value),
-                    range_of(percentage(ratio.low), percentage(ratio.high)),
-                    thousandths(rounds.cpu_of(outcomes, 0)),
-                    grouped(rounds.failures(outcomes)),
-                )
-            )
+            numbers = (grouped(int(number)) for number in name.split("/"))
+            rows.append((mode, *numbers, *rounds.compared(outcomes, fewest)))
     return Table(header, rows)
 
 

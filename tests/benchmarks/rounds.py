@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 
+from tests.benchmarks.figures import grouped, percentage, range_of, thousandths
 from tests.benchmarks.ways import Way
 from tests.support.fast_load import Job, Loader, Outcome
 
@@ -97,3 +98,15 @@ def busy(outcomes: Sequence[Outcome]) -> float | None:
 
 def failures(outcomes: Sequence[Outcome]) -> int:
     return sum(one.failures for one in outcomes)
+
+
+def compared(outcomes: Sequence[Outcome], base: Sequence[Outcome]) -> tuple[str, ...]:
+    """Return the cells that tell of *outcomes*, beside *base* where they compare."""
+    ratio = middle_of(throughput, outcomes, base)
+    return (
+        grouped(median(one.per_second for one in outcomes)),
+        percentage(ratio.value),
+        range_of(percentage(ratio.low), percentage(ratio.high)),
+        thousandths(cpu_of(outcomes, 0)),
+        grouped(failures(outcomes)),
+    )

@@ -11,6 +11,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from struct import iter_unpack
 
 import hpack
 from envoy.config.core.v3.base_pb2 import Node
@@ -22,6 +23,7 @@ from envoy.service.discovery.v3.discovery_pb2 import (
 from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE
 from xds_server.ads.service import SERVICE_NAME
 from xds_server.ext_proc.wire.frames import (
+    DEFAULT_WINDOW,
     HEAD_BYTES,
     MAX_FRAME_BYTES,
     PREFACE,
@@ -93,6 +95,11 @@ class CrowdMember(asyncio.Protocol):
     _data: bytearray = field(default_factory=bytearray)
     _asked: dict[str, set[str]] = field(default_factory=dict)
     _answered: set[str] = field(default_factory=set)
+    _unsent: bytearray = field(default_factory=bytearray)
+    """What the control plane has not granted room for yet."""
+    _stream_window: int = DEFAULT_WINDOW
+    _connection_window: int = DEFAULT_WINDOW
+    _first_window: int = DEFAULT_WINDOW
 
     def close(self) -> None:
         """Leave."""
@@ -121,26 +128,54 @@ class CrowdMember(asyncio.Protocol):
         self._buffer += data
         at, end = 0, len(self._buffer)
         while end - at >= HEAD_BYTES:
-            high, low, kind, flags, _ = head(self._buffer, at)
+            high, low, kind, flags, stream = head(self._buffer, at)
             stop = at + HEAD_BYTES + (high << 8 | low)
             if stop > end:
                 break
-            self._take(kind, flags, self._buffer[at + HEAD_BYTES : stop])
+            self._take(kind, flags, stream, self._buffer[at + HEAD_BYTES : stop])
             at = stop
         del self._buffer[:at]
 
     # HTTP/2 and gRPC
 
-    def _take(self, kind: int, flags: int, payload: bytearray) -> None:
+    def _take(self, kind: int, flags: int, stream: int, payload: bytearray) -> None:
         if kind == Frame.DATA:
             self._data += payload
             self._take_messages()
         elif kind == Frame.SETTINGS and not flags & Flag.ACK:
+            self._heed(payload)
             self._write(SETTINGS_ACK)
+            self._send_on()
+        elif kind == Frame.WINDOW_UPDATE:
+            granted = int.from_bytes(payload, "big")
+            if stream:
+                self._stream_window += granted
+            else:
+                self._connection_window += granted
+            self._send_on()
         elif kind == Frame.PING and not flags & Flag.ACK:
             self._write(frame(Frame.PING, Flag.ACK, 0, bytes(payload)))
-        elif kind == Frame.GOAWAY or (kind == Frame.HEADERS and flags & Flag.END_STREAM):
+        elif kind in {Frame.GOAWAY, Frame.RST_STREAM} or (
+            kind == Frame.HEADERS and flags & Flag.END_STREAM
+        ):
             self.lost = "the control plane ended the stream"
+
+    def _heed(self, payload: bytearray) -> None:
+        for name, value in iter_unpack(">HI", payload):
+            if name == Setting.INITIAL_WINDOW_SIZE:
+                self._stream_window += value - self._first_window
+                self._first_window = value
+
+    def _send_on(self) -> None:
+        """Write what there is room for."""
+        while room := min(len(self._unsent), self._stream_window, self._connection_window):
+            if room < 0:
+                return
+            part = self._unsent[: min(room, MAX_FRAME_BYTES)]
+            del self._unsent[: len(part)]
+            self._stream_window -= len(part)
+            self._connection_window -= len(part)
+            self._write(frame(Frame.DATA, 0, STREAM, bytes(part)))
 
     def _take_messages(self) -> None:
         while len(self._data) >= GRPC_PREFIX_BYTES:
@@ -173,13 +208,8 @@ class CrowdMember(asyncio.Protocol):
             resource_names_subscribe=names,
             initial_resource_versions=initial or {},
         )
-        data = framed(request.SerializeToString())
-        parts = range(0, len(data), MAX_FRAME_BYTES)
-        self._write(
-            b"".join(
-                frame(Frame.DATA, 0, STREAM, data[part : part + MAX_FRAME_BYTES]) for part in parts
-            )
-        )
+        self._unsent += framed(request.SerializeToString())
+        self._send_on()
 
     def _accept(self, response: DeltaDiscoveryResponse) -> None:
         url = response.type_url

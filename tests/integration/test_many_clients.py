@@ -83,3 +83,26 @@ async def test_who_comes_back_to_a_new_process_is_sent_nothing(registry):
             await until(lambda: all(member.tally.responses for member in again))
 
     assert {(m.tally.responses, m.tally.resources) for m in again} == {(1, 1)}
+
+
+async def test_half_of_them_cut_off_hold_up_nobody_and_have_the_newest_once_they_are_back(registry):
+    async with serving(registry) as served:
+        members = await crowd(served.xds_address, 20)
+        with closing(members):
+            await until(lambda: all(member.has_all.is_set() for member in members))
+            cut_off, others = members[::2], members[1::2]
+            for member in cut_off:
+                member.partition()
+            for weight in (2, 3, 4):
+                before = others[0].versions[ROUTE]["model/m0"]
+                registry.write_text(text(weight))
+                await until(
+                    lambda b=before: all(m.versions[ROUTE]["model/m0"] != b for m in others)
+                )
+            newest = others[0].versions
+            assert all(member.versions != newest for member in cut_off)
+            for member in cut_off:
+                member.heal()
+            await until(lambda: all(member.versions == newest for member in cut_off))
+
+            assert not any(member.lost for member in members)

@@ -107,6 +107,16 @@ class CrowdMember(asyncio.Protocol):
             transport, self._transport = self._transport, None
             transport.abort()
 
+    def partition(self) -> None:
+        """Hear nothing any more, and so say nothing, while the connection stands."""
+        assert self._transport is not None
+        self._transport.pause_reading()
+
+    def heal(self) -> None:
+        """Hear what has come meanwhile."""
+        assert self._transport is not None
+        self._transport.resume_reading()
+
     # asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -25,6 +26,9 @@ POLL_INTERVAL_S = 1.0
 never notify, and a watch goes deaf without a word when what it watched is moved away. It misses
 two edits of the same length within one tick of the file system's clock, which only notifications
 tell apart."""
+
+NOTIFIED_WITHIN_S = 0.2
+"""Longer than `debounce` holds a notification back."""
 
 Notifications = Callable[..., AsyncIterator[Any]]
 
@@ -76,11 +80,25 @@ class PlacesWatch:
         except FileNotFoundError:
             return  # gone since it was looked at: the poll finds what comes instead
         except (OSError, RuntimeError) as error:  # no inotify, or no instance or watch left
-            if not self._said_polling:
-                self._said_polling = True
-                log.warning(
-                    "registry.watch.polling",
-                    path=self._subject,
-                    interval_s=self.poll_interval_s,
-                    error_message=str(error),
-                )
+            self._say_polling(str(error))
+
+    async def missed(self) -> None:
+        """Say, once, that there was a change which no notification tells of.
+
+        One may be on its way: a notification comes after the change that a poll may see at once.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(NOTIFIED_WITHIN_S):
+                await self.touched.wait()
+                return
+        self._say_polling("a change was seen that no notification told of")
+
+    def _say_polling(self, reason: str) -> None:
+        if not self._said_polling:
+            self._said_polling = True
+            log.warning(
+                "registry.watch.polling",
+                path=self._subject,
+                interval_s=self.poll_interval_s,
+                error_message=reason,
+            )

@@ -91,4 +91,5 @@ class RegistryWatch:
                     await self._places.touched.wait()
                     return
             if await asyncio.to_thread(glance_at, self._path) != seen:
+                await self._places.missed()
                 return

@@ -332,3 +332,26 @@ async def test_that_notifications_are_refused_is_said_once(registry):
 
     assert [line["event"] for line in logs] == ["registry.watch.polling"]
     assert logs[0]["error_message"] == "[Errno 24] Too many open files"
+
+
+async def test_that_notifications_never_come_is_said_once(registry):
+    with capture_logs() as logs:
+        async with following(registry, notifications=silent, poll_interval_s=0.02) as followed:
+            await followed.next()
+            for content in (b"two\n", b"three\n"):
+                replace(registry, content)
+                await followed.next()
+
+    assert [line["event"] for line in logs] == ["registry.watch.polling"]
+    assert logs[0]["error_message"] == "a change was seen that no notification told of"
+
+
+async def test_a_poll_that_is_ahead_of_the_notification_says_nothing(registry):
+    with capture_logs() as logs:
+        async with following(registry, poll_interval_s=0.005) as followed:
+            await followed.next()
+            for content in (b"two\n", b"three\n", b"four\n"):
+                replace(registry, content)
+                await followed.next()
+
+    assert not logs

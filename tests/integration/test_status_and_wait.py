@@ -68,7 +68,7 @@ async def test_every_command_tells_the_same_of_an_edit(registry):
     assert before.stdout.startswith(f"revision {control_plane.revision} runs on 1 Envoy (")
     assert after.stdout.startswith(f"revision {answer['revision']} runs on 1 Envoy (")
     assert answer["revision"] != control_plane.revision
-    assert table.stdout.splitlines()[1] == "1 Envoy, all on this revision"
+    assert table.stdout.splitlines()[1] == "1 Envoy, on this revision"
     assert "\x1b" not in table.stdout
     assert [node["id"] for node in answer["nodes"]] == ["one"]
     assert {each["type"] for each in answer["nodes"][0]["types"]} == {"cds", "lds"}

@@ -50,7 +50,8 @@ def summary(nodes: list[Any]) -> str:
     tally = Counter(map(state_of, nodes))
     fleet = "1 Envoy" if len(nodes) == 1 else f"{len(nodes)} Envoys"
     if tally["converged"] == len(nodes):
-        return click.style(f"{fleet}, all on this revision", fg="green")
+        here = "on this revision" if len(nodes) == 1 else "all on this revision"
+        return click.style(f"{fleet}, {here}", fg="green")
     parts = (click.style(f"{tally[s]} {s}", fg=STATES[s]) for s in STATES if tally[s])
     return f"{fleet}: {', '.join(parts)}"
 

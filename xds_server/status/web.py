@@ -104,15 +104,19 @@ async def _never_stored(request: web.Request, handler: Handler) -> web.StreamRes
 
 def _page() -> tuple[str, dict[str, str]]:
     """Return the page and headers that allow it its own script and style, and nothing else."""
-    text = resources.files(__package__).joinpath("page.html").read_text("utf-8")
-    script, style = (_hash_between(text, f"<{tag}>", f"</{tag}>") for tag in ("script", "style"))
+    files = resources.files(__package__)
+    text, script, style = (
+        files.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "js", "css")
+    )
+    text = text.replace("<style></style>", f"<style>{style}</style>")
+    text = text.replace("<script></script>", f"<script>{script}</script>")
     policy = (
-        f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; "
+        f"default-src 'none'; script-src {_hash_of(script)}; style-src {_hash_of(style)}; "
+        "connect-src 'self'; "
         "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     return text, {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
 
 
-def _hash_between(text: str, start: str, end: str) -> str:
-    content = text.partition(start)[2].partition(end)[0]
+def _hash_of(content: str) -> str:
     return f"'sha256-{b64encode(sha256(content.encode()).digest()).decode()}'"

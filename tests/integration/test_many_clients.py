@@ -13,6 +13,8 @@ from tests.support.ads_crowd import CrowdMember, crowd
 from tests.support.serve_process import serving
 
 CLIENTS = 100
+AT_ONCE = 1500
+"""More than the streams that gRPC lets wait by itself."""
 MODELS = 120
 """More routes than travel one by one."""
 TIMEOUT_S = 60.0
@@ -67,6 +69,16 @@ async def test_all_get_everything_and_of_an_edit_only_what_changed(registry):
             registry.write_text(text(2))
             await until(lambda: all(member.tally.responses for member in members))
             assert {(m.tally.responses, m.tally.resources) for m in members} == {(1, 1)}
+
+
+async def test_a_whole_fleet_that_comes_at_once_is_served(registry):
+    async with serving(registry) as served, asyncio.TaskGroup() as beside:
+        log = beside.create_task(served.process.stderr.read())
+        members = await crowd(served.xds_address, AT_ONCE)
+        with closing(members):
+            await until(lambda: all(m.has_all.is_set() or m.lost for m in members))
+            assert not [member.lost for member in members if member.lost]
+        log.cancel()
 
 
 async def test_who_comes_back_to_a_new_process_is_sent_nothing(registry):

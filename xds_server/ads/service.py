@@ -28,6 +28,12 @@ SERVICE_NAME = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 """Room for a state of the world that cannot be split; Envoy receives messages of any size."""
 
+MAX_WAITING_STREAMS = 20_000
+"""Far more than the Envoys that one process can serve."""
+
+MAX_WAIT_S = 300
+"""How long a stream may wait until it is begun; 5,000 Envoys at once take less than a minute."""
+
 SERVER_OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -40,6 +46,11 @@ SERVER_OPTIONS = (
     ("grpc.http2.max_ping_strikes", 0),
     # A second process on the same port would take half of the Envoys without a word.
     ("grpc.so_reuseport", 0),
+    # A whole fleet may come back at once. By itself, gRPC resets some of the streams that wait to
+    # be begun if there are more than 1,000, all above 3,000, and each that waits for 30 s.
+    ("grpc.server.max_pending_requests", MAX_WAITING_STREAMS),
+    ("grpc.server.max_pending_requests_hard_limit", MAX_WAITING_STREAMS),
+    ("grpc.server_max_unrequested_time_in_server", MAX_WAIT_S),
 )
 """Channel arguments for the `grpc.aio.server` that carries the service."""
 

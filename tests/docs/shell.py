@@ -3,7 +3,8 @@
 What a block starts with `&` runs on for the blocks below it. A command that fails fails the block.
 
 A `text` block below a `bash` block says what is printed: each of its lines is in the output, in
-that order, and `...` in a line stands for anything. Such a block is repeated until it prints that,
+that order, and `...` in a line stands for anything, as do revisions, times, durations and sizes
+for others, and spaces for spaces. Such a block is repeated until it prints that,
 since what was started above it needs a moment; so it must only ask, and a block that changes
 something has no `text` block.
 
@@ -30,6 +31,25 @@ DEFAULT_PORTS = {
     "MODELYARD_STATUS_ADDRESS": "127.0.0.1:18001",
     "MODELYARD_STATUS_URL": "http://127.0.0.1:18001",
     "MODELYARD_ADMIN_ADDRESS": "127.0.0.1:9901",
+}
+DIFFERS = re.compile(
+    r"(?P<digest>\b[0-9a-f]{16}\b)"
+    r"|(?P<time>\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+Z)?)"
+    r"|(?P<duration>\b\d+(?:\.\d+)? (?:s|ms|min)\b)"
+    r"|(?P<field>(?<=\bseconds=)[\d.]+)"
+    r"|(?P<size>\b[\d,]+(?= bytes\b| \((?:delta|state of the world)\)))"
+    r"|(?P<spaces> +)"
+    r"|(?P<anything>\.\.\.)"
+)
+"""What of an output is another one each time."""
+ALIKE = {
+    "digest": "[0-9a-f]{16}",
+    "time": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+Z)?",
+    "duration": r"\d+(?:\.\d+)? (?:s|ms|min)",
+    "field": r"[\d.]+",
+    "size": r"[\d,]+",
+    "spaces": " +",
+    "anything": r"[^\n]*",
 }
 END = "-- end of the block: "
 REPEAT_LIMIT_S = 30
@@ -132,6 +152,14 @@ class Shell:
 
 
 def pattern(expected: str) -> re.Pattern[str]:
-    """Return what finds the lines of *expected* in this order; `...` stands for anything."""
-    lines = (r"[^\n]*".join(map(re.escape, line.split("..."))) for line in expected.splitlines())
+    """Return what finds the lines of *expected*, or such as differ by time only, in this order."""
+    lines = map(_line_pattern, expected.splitlines())
     return re.compile(r"[\s\S]*?".join(rf"^{line}\s*?$" for line in lines), re.MULTILINE)
+
+
+def _line_pattern(line: str) -> str:
+    parts, end = [], 0
+    for found in DIFFERS.finditer(line):
+        parts += [re.escape(line[end : found.start()]), ALIKE[str(found.lastgroup)]]
+        end = found.end()
+    return "".join([*parts, re.escape(line[end:])])

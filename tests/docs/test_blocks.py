@@ -64,6 +64,11 @@ def test_a_port_is_replaced_by_the_same_free_one_everywhere():
         ("one\ntwo\n", "two\none\n", False),
         ("id ... ok\n", "id 17 ok\n", True),
         ("one\n", "one more\n", False),
+        ("revision 58ac5eeb45ce2262 (0.02 s)\n", "revision 00000000ffffffff (1 s)\n", True),
+        ("revision 58ac5eeb45ce2262\n", "revision none\n", False),
+        ("at 2026-02-03 04:05:06 x\n", "at 2027-12-31 23:59:59 x\n", True),
+        ("  421 bytes\n", "  1,033 bytes\n", True),
+        ("2 servers\n", "3 servers\n", False),
     ],
 )
 def test_expected_lines_are_found_in_their_order(expected, printed, is_found):

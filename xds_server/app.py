@@ -26,7 +26,7 @@ from xds_server.envoy_binary import find_envoy
 from xds_server.files.look import ReadProblem, read
 from xds_server.fleet import Fleet
 from xds_server.guard.channel import Channel, ChannelSettings
-from xds_server.listening import CannotListenError, check_free, listening_socket
+from xds_server.listening import CannotListenError, check_free
 from xds_server.node_status import written
 from xds_server.open_files import allow_open_files
 from xds_server.reload.metrics import ReloadMetrics
@@ -38,8 +38,10 @@ from xds_server.state.directory import StateDirectory
 from xds_server.state.keeper import StateKeeper
 from xds_server.state.metrics import StateMetrics
 from xds_server.status.client import client_route
+from xds_server.status.door import StatusAccess, StatusDoor
 from xds_server.status.node_metrics import NodeCollector
 from xds_server.status.registry import ServedRegistry, registry_route
+from xds_server.status.serving import check_guarded, serving
 from xds_server.status.views import RegistryView, StatusView, status_view
 from xds_server.status.waiting import Waiting
 from xds_server.status.web import status_app
@@ -54,9 +56,6 @@ OPEN_FILES = 65_536
 """Each Envoy has a connection; many systems allow a process 1,024 unless asked."""
 STREAM_GRACE_S = 1.0
 """How long an xDS stream may take to end by itself when the control plane stops."""
-
-REQUEST_GRACE_S = 5.0
-"""How long an answer of the status interface may take then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +81,7 @@ class Settings:
     state_history: int = 20
     """How many good registries are kept there."""
     channel: ChannelSettings = field(default_factory=ChannelSettings)
+    status_access: StatusAccess = field(default_factory=StatusAccess)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +116,9 @@ class ControlPlane:
         self.metrics.register(NodeCollector(self.fleet.nodes))
         self.rollout = Rollout(self.store, self.fleet, self.metrics)
         self.channel = Channel(settings.channel)
+        self.status_door = StatusDoor(
+            settings.status_access, [settings.status_address.host], self.metrics
+        )
         self._serving_xds = False
 
     async def run(self, announce: Callable[[Ready], None]) -> None:
@@ -124,10 +127,12 @@ class ControlPlane:
         The file is built before anything listens, so that no Envoy is ever told less than all of
         it; unless there is what Envoys were told last, which is served while it is built. Status
         starts before xDS and ends after it, so that it can say that xDS is not served.
-        Raises RefusedError, CannotUseStateError, CannotListenError, GuardError or EnvoyError if it
-        cannot start.
+        Raises RefusedError, CannotUseStateError, CannotListenError, GuardError, UnguardedError or
+        EnvoyError if it cannot start.
         """
+        check_guarded(self.settings.status_address, self.settings.status_access)
         await self.channel.load()
+        await self.status_door.load()
         if self.settings.preflight:
             self.publisher.preflight = await self._preflight(self.settings.preflight)
         async with AsyncExitStack() as stack:
@@ -189,6 +194,7 @@ class ControlPlane:
             tasks.create_task(secrets.follow(refresh))
             tasks.create_task(self.rollout.follow())
             tasks.create_task(self.channel.follow())
+            tasks.create_task(self.status_door.follow())
 
     def status(self) -> StatusView:
         """Return what `GET /status` answers; only once the first content has been loaded."""
@@ -221,27 +227,22 @@ class ControlPlane:
 
     @asynccontextmanager
     async def _status(self) -> AsyncIterator[Address]:
-        address = self.settings.status_address
         waiting = Waiting(self.status, self.publisher.has_read_all, self.fleet.changed)
         routes = (
             registry_route(self.served_registry),
             client_route(self._goal),
             waiting.route(),
         )
-        app = status_app(self.status, lambda: self._serving_xds, self.metrics, *routes)
+        app = status_app(
+            self.status, lambda: self._serving_xds, self.metrics, *routes, door=self.status_door
+        )
 
         async def let_go(_: web.Application) -> None:
             waiting.close()
 
         app.on_shutdown.append(let_go)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=REQUEST_GRACE_S)
-        await runner.setup()
-        try:
-            listener = listening_socket("--status-address", address)
-            await web.SockSite(runner, listener).start()
-            yield Address(address.host, listener.getsockname()[1])
-        finally:
-            await runner.cleanup()
+        async with serving(app, self.settings.status_address) as address:
+            yield address
 
     @asynccontextmanager
     async def _xds(self) -> AsyncIterator[Address]:

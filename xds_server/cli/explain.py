@@ -15,7 +15,7 @@ from snapshots.ir.model import Gateway
 from snapshots.ir.names import ROUTING_HEADER_PREFIX
 from snapshots.ir.translate import translate
 from snapshots.shown_key import KEY_HEADERS, shown_key
-from xds_server.cli.control_plane import is_meant, status_url_option
+from xds_server.cli.control_plane import StatusAddress, is_meant, status_address_options
 from xds_server.cli.explained import FileSource, KeySource, ServedSource
 from xds_server.cli.gateways import gateway_for, gateway_option, node_cluster_option
 from xds_server.cli.options import option
@@ -29,7 +29,7 @@ def _absolute(_context: click.Context, _parameter: click.Parameter, value: str) 
 
 @click.command()
 @click.argument("registry", metavar="[REGISTRY]", required=False, type=click.Path(path_type=Path))
-@status_url_option
+@status_address_options(None)
 @option("--model", default=None, help="What the body says in `model`; none: it says nothing.")
 @option("--path", default="/v1/chat/completions", callback=_absolute, help="The request's path.")
 @option("--method", default="POST", help="The request's method.")
@@ -49,7 +49,7 @@ def command(context: click.Context, /, as_json: bool, **asked: Any) -> None:  # 
     A key is hashed here, and never leaves this machine. Exits with 1 if Envoy would refuse the
     request for its model, path, method or client.
     """
-    source = _source(context, asked["registry"], asked["status_url"])
+    source = _source(context, asked["registry"], asked["status"])
     gateway = gateway_for(translate(source.registry), asked["node_cluster"], asked["gateway"])
     headers = _headers(asked["header"])
     client, notes = _client(source, asked["client"], asked["key"], headers)
@@ -70,9 +70,11 @@ def command(context: click.Context, /, as_json: bool, **asked: Any) -> None:  # 
         raise click.exceptions.Exit(1)
 
 
-def _source(context: click.Context, registry: Path | None, status_url: str | None) -> KeySource:
-    if status_url and is_meant(context, status_url, registry is not None):
-        return ServedSource(status_url)
+def _source(
+    context: click.Context, registry: Path | None, status: StatusAddress | None
+) -> KeySource:
+    if status and is_meant(context, status, registry is not None):
+        return ServedSource(status)
     if registry is None:
         raise click.UsageError("give a file or --status-url")
     return FileSource(registry)

@@ -11,7 +11,7 @@ from snapshots.registry.client_keys import digest_keys
 from snapshots.registry.mentions import mentions
 from snapshots.registry.schema import Registry
 from snapshots.shown_key import digest_of
-from xds_server.cli.control_plane import ask, served_registry
+from xds_server.cli.control_plane import StatusAddress, ask, served_registry
 from xds_server.cli.registry_file import read_registry
 from xds_server.secrets.read import read_sources
 from xds_server.status.client import DIGEST_HEADER, PATH
@@ -56,15 +56,15 @@ class FileSource:
 
 
 class ServedSource:
-    """What the control plane at *status_url* serves; it compares digests of keys."""
+    """What the control plane at *status* serves; it compares digests of keys."""
 
-    def __init__(self, status_url: str) -> None:
-        self.revision, self.registry = served_registry(status_url)
+    def __init__(self, status: StatusAddress) -> None:
+        self.revision, self.registry = served_registry(status)
         self.notes: tuple[str, ...] = ()
-        self._status_url = status_url
+        self._status = status
 
     def client_of(self, key: str) -> str | None:
         """Return the client that has *key*; None if there is none."""
-        answer = ask(self._status_url, PATH, {DIGEST_HEADER: digest_of(key)})
+        answer = ask(self._status, PATH, {DIGEST_HEADER: digest_of(key)})
         found = answer.get("client") if isinstance(answer, dict) else None
         return found if isinstance(found, str) else None

@@ -13,7 +13,12 @@ from snapshots.registry.loader import load_registry
 from snapshots.registry.mentions import mentions
 from snapshots.registry.public_form import public_form
 from snapshots.registry.schema import Registry
-from xds_server.cli.control_plane import is_meant, served_registry, status_url_option
+from xds_server.cli.control_plane import (
+    StatusAddress,
+    is_meant,
+    served_registry,
+    status_address_options,
+)
 from xds_server.cli.options import option
 from xds_server.cli.plan_text import plan_lines
 from xds_server.cli.registry_file import read_registry
@@ -30,14 +35,14 @@ KEYS_NOT_COMPARED = (
 @click.argument(
     "registries", metavar="[OLD] NEW", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
-@status_url_option
+@status_address_options(None)
 @option("--exit-code", is_flag=True, help="Exit with 2 if anything changes.")
 @option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @click.pass_context
 def command(
     context: click.Context,
     registries: tuple[Path, ...],
-    status_url: str | None,
+    status: StatusAddress | None,
     exit_code: bool,
     as_json: bool,
 ) -> None:
@@ -48,11 +53,11 @@ def command(
     whether a listener changes. Nothing is changed, and contents of secrets are not read.
     """
     *older, newer = registries
-    if len(older) > 1 or not (older or status_url):
+    if len(older) > 1 or not (older or status):
         raise click.UsageError("give two files, OLD and NEW, or one file and --status-url")
     new = read_registry(newer)
-    if status_url and is_meant(context, status_url, bool(older)):
-        told = _against(status_url, new)
+    if status and is_meant(context, status, bool(older)):
+        told = _against(status, new)
     else:
         told = plan(read_registry(older[0]), new)
     if as_json:
@@ -64,9 +69,9 @@ def command(
         context.exit(CHANGES)
 
 
-def _against(status_url: str, new: Registry) -> Plan:
+def _against(status: StatusAddress, new: Registry) -> Plan:
     """Return the plan from what is served to *new*, both without the digests of keys."""
-    revision, old = served_registry(status_url)
+    revision, old = served_registry(status)
     public = load_registry(json.dumps(public_form(new)).encode(), "NEW")
     told = plan(old, public)
     notes = told.notes

@@ -15,6 +15,7 @@ from xds_server.cli.channel import channel_options
 from xds_server.cli.options import log_format_option, option
 from xds_server.cli.preflight import preflight_options
 from xds_server.cli.state import state_dir_option, state_history_option
+from xds_server.cli.status_access import status_access_options
 from xds_server.envoy_binary import EnvoyError
 from xds_server.garbage import spare_what_lives
 from xds_server.guard.channel import ChannelSettings
@@ -22,6 +23,8 @@ from xds_server.guard.followed import GuardError
 from xds_server.listening import CannotListenError
 from xds_server.reload.refused import RefusedError
 from xds_server.state.directory import CannotUseStateError
+from xds_server.status.door import StatusAccess
+from xds_server.status.serving import UnguardedError
 
 
 @click.command()
@@ -38,6 +41,7 @@ from xds_server.state.directory import CannotUseStateError
     default="127.0.0.1:18001",
     help="Where people and monitoring ask (HTTP); port 0 takes a free one.",
 )
+@status_access_options
 @channel_options
 @preflight_options
 @state_dir_option()
@@ -47,6 +51,7 @@ def command(
     registry: Path,
     xds_address: Address,
     status_address: Address,
+    status_access: StatusAccess,
     preflight: PreflightSettings | None,
     state_dir: Path | None,
     state_history: int,
@@ -58,10 +63,19 @@ def command(
     and with 1 if the file is refused, or another file, an address or a program cannot be had.
     """
     settings = Settings(
-        registry, xds_address, status_address, preflight, state_dir, state_history, channel
+        registry,
+        xds_address,
+        status_address,
+        preflight,
+        state_dir,
+        state_history,
+        channel,
+        status_access,
     )
     try:
         asyncio.run(serve_until_signal(settings, announce))
+    except UnguardedError as error:
+        raise click.UsageError(str(error)) from error
     except (
         RefusedError, CannotListenError, CannotUseStateError, EnvoyError, GuardError
     ) as error:  # fmt: skip

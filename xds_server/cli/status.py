@@ -11,7 +11,13 @@ from typing import Any
 
 import click
 
-from xds_server.cli.control_plane import NoAnswerError, ask, known_status_url_option
+from xds_server.cli.control_plane import (
+    DEFAULT_URL,
+    NoAnswerError,
+    StatusAddress,
+    ask,
+    status_address_options,
+)
 from xds_server.cli.options import option
 from xds_server.cli.status_table import status_lines
 
@@ -20,18 +26,18 @@ CLEAR_AND_HOME = "\x1b[H\x1b[J"
 
 
 @click.command()
-@known_status_url_option
+@status_address_options(DEFAULT_URL)
 @option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @option("--watch", is_flag=True, help="Go on and show every change, until Ctrl-C.")
-def command(status_url: str, as_json: bool, watch: bool) -> None:
+def command(status: StatusAddress, as_json: bool, watch: bool) -> None:
     """Show what every Envoy runs, the ones with problems first.
 
     Exits with 0 if the control plane answers, and with 1 if it does not.
     """
     if watch:
-        _watch(status_url, as_json)
+        _watch(status, as_json)
         return
-    answer = ask(status_url, "/status")
+    answer = ask(status, "/status")
     if as_json:
         click.echo(_as_json(answer))
         return
@@ -39,13 +45,13 @@ def command(status_url: str, as_json: bool, watch: bool) -> None:
         _print(line)
 
 
-def _watch(status_url: str, as_json: bool) -> None:
+def _watch(status: StatusAddress, as_json: bool) -> None:
     """Show the status whenever it has changed; on a terminal, once a second in the same place."""
     in_place = sys.stdout.isatty() and not as_json
     shown: Any = None
     while True:
         try:
-            answer = ask(status_url, "/status")
+            answer = ask(status, "/status")
         except NoAnswerError as error:
             answer = {"error": error.message}
         told = {key: value for key, value in answer.items() if key != "at"}

@@ -10,7 +10,13 @@ from urllib.parse import urlencode
 
 import click
 
-from xds_server.cli.control_plane import NoAnswerError, ask, known_status_url_option
+from xds_server.cli.control_plane import (
+    DEFAULT_URL,
+    NoAnswerError,
+    StatusAddress,
+    ask,
+    status_address_options,
+)
 from xds_server.cli.durations import duration
 from xds_server.cli.options import option
 from xds_server.cli.refusals import lag_lines, refusal_lines
@@ -28,7 +34,7 @@ def _revision(_context: click.Context, _parameter: click.Parameter, text: str | 
 
 
 @click.command()
-@known_status_url_option
+@status_address_options(DEFAULT_URL)
 @option(
     "--revision",
     callback=_revision,
@@ -42,7 +48,7 @@ def _revision(_context: click.Context, _parameter: click.Parameter, text: str | 
     help="How many Envoys must run it.  [default: all that are connected, and one at least]",
 )
 @option("--timeout", type=duration, default="30s", help="How long to wait at most.")
-def command(status_url: str, revision: str | None, nodes: int | None, timeout: float) -> None:
+def command(status: StatusAddress, revision: str | None, nodes: int | None, timeout: float) -> None:
     """Wait until every connected Envoy runs what the registry file holds now.
 
     Exits with 0 once each of them has accepted all of it, and with 1 if the file is refused, if an
@@ -50,7 +56,7 @@ def command(status_url: str, revision: str | None, nodes: int | None, timeout: f
     the file it comes from.
     """
     started = time.monotonic()
-    verdict = _verdict(status_url, {"revision": revision, "nodes": nodes}, started + timeout)
+    verdict = _verdict(status, {"revision": revision, "nodes": nodes}, started + timeout)
     if verdict["outcome"] == "converged":
         took = time.monotonic() - started
         click.echo(
@@ -64,7 +70,7 @@ def command(status_url: str, revision: str | None, nodes: int | None, timeout: f
     raise click.exceptions.Exit(1)
 
 
-def _verdict(status_url: str, asked: dict[str, object], deadline: float) -> Any:  # noqa: ANN401 - JSON
+def _verdict(status: StatusAddress, asked: dict[str, object], deadline: float) -> Any:  # noqa: ANN401 - JSON
     """Return the first verdict that is final, or the last one before *deadline*."""
     query = {key: value for key, value in asked.items() if value is not None}
     verdict: Any = None
@@ -72,7 +78,7 @@ def _verdict(status_url: str, asked: dict[str, object], deadline: float) -> Any:
         left = max(0.0, deadline - time.monotonic())
         within = f"{min(left, SLICE_S):.3f}"
         try:
-            verdict = ask(status_url, f"/wait?{urlencode({**query, 'within': within})}")
+            verdict = ask(status, f"/wait?{urlencode({**query, 'within': within})}")
         except NoAnswerError:
             # It may be about to start; one that has told something was there a moment ago.
             if left <= PAUSE_S:

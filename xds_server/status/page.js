@@ -288,13 +288,29 @@ function show() {
   place(at("nodes").tBodies[0], rows);
 }
 
+// Not relative: a page whose own address holds a password may not ask by that.
+const address = new URL("status", location.origin + location.pathname);
+
+// Nothing is asked again: only a person has another token, whom the browser asks on a reload.
+function shut() {
+  at("lost-title").textContent = "The control plane wants another token";
+  at("lost-text").textContent = "Reload the page to give one that is good now.";
+  at("lost").hidden = false;
+  document.title = "no token · Modelyard";
+  asking = false;
+}
+
 async function refresh() {
   if (asking) return;
   asking = true;
   clearTimeout(timer);
   const started = performance.now();
   try {
-    const answer = await fetch("status", {cache: "no-store", signal: AbortSignal.timeout(10000)});
+    const answer = await fetch(address, {cache: "no-store", signal: AbortSignal.timeout(10000)});
+    if (answer.status === 401) {
+      shut();
+      return;
+    }
     if (!answer.ok) throw new Error("it answered " + answer.status);
     told = await answer.json();
     show();

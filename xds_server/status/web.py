@@ -14,12 +14,29 @@ from importlib import resources
 from typing import Any
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from xds_server.status.door import StatusDoor
 from xds_server.status.views import StatusView
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+METRICS_HEADERS = {hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4}
+CAREFUL_HEADERS = {
+    hdrs.SERVER: "modelyard",  # and not what it is made with
+    hdrs.CACHE_CONTROL: "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    # Other pages may neither frame an answer nor load it as an image or script of theirs.
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    # The page has another, which allows it its own script and style.
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+"""On every answer, whatever it is."""
 
 
 def _dumps(body: object) -> str:
@@ -37,15 +54,16 @@ def status_app(
     is_ready: Callable[[], bool],
     metrics: CollectorRegistry,
     *more: web.RouteDef,
+    door: StatusDoor | None = None,
 ) -> web.Application:
-    """Return the application that answers with what *view*, *is_ready* and *metrics* tell."""
+    """Return the application that answers with what *view*, *is_ready* and *metrics* tell.
+
+    Without a *door*, everybody is answered who asks by an IP address or as `localhost`.
+    """
     page, page_headers = _page()
 
     async def status(_: web.Request) -> web.Response:
         return json_answer(view())
-
-    async def healthz(_: web.Request) -> web.Response:
-        return json_answer({"status": "alive"})
 
     async def readyz(_: web.Request) -> web.Response:
         if is_ready():
@@ -53,25 +71,28 @@ def status_app(
         return json_answer({"status": "not ready"}, status=503)
 
     async def metrics_text(_: web.Request) -> web.Response:
-        return web.Response(
-            body=generate_latest(metrics), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE_PLAIN_0_0_4}
-        )
+        return web.Response(body=generate_latest(metrics), headers=METRICS_HEADERS)
 
     async def index(_: web.Request) -> web.Response:
         return web.Response(text=page, content_type="text/html", headers=page_headers)
 
-    app = web.Application(middlewares=[_never_stored, _errors_in_json])
+    guard = _past(door or StatusDoor())
+    app = web.Application(middlewares=[_careful_headers, guard, _errors_in_json])
     app.add_routes(
         [
             web.get("/", index),
             web.get("/status", status),
-            web.get("/healthz", healthz),
+            web.get("/healthz", _healthz),
             web.get("/readyz", readyz),
             web.get("/metrics", metrics_text),
             *more,
         ]
     )
     return app
+
+
+async def _healthz(_: web.Request) -> web.Response:
+    return json_answer({"status": "alive"})
 
 
 def json_answer(body: Any, status: int = 200) -> web.Response:  # noqa: ANN401 - what JSON can hold
@@ -94,11 +115,27 @@ async def _errors_in_json(request: web.Request, handler: Handler) -> web.StreamR
         )
 
 
+def _past(door: StatusDoor) -> Middleware:
+    """Return what answers those whom *door* refuses, so that they do not learn what there is."""
+
+    @web.middleware
+    async def refuse(request: web.Request, handler: Handler) -> web.StreamResponse:
+        refusal = door.refusal(request)
+        if refusal is None:
+            return await handler(request)
+        response = json_answer({"error": refusal.message}, refusal.status)
+        for challenge in refusal.challenges:
+            response.headers.add(hdrs.WWW_AUTHENTICATE, challenge)
+        return response
+
+    return refuse
+
+
 @web.middleware
-async def _never_stored(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _careful_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
     response = await handler(request)
-    response.headers[hdrs.CACHE_CONTROL] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    for name, value in CAREFUL_HEADERS.items():
+        response.headers.setdefault(name, value)
     return response
 
 
@@ -115,7 +152,7 @@ def _page() -> tuple[str, dict[str, str]]:
         "connect-src 'self'; "
         "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
-    return text, {"Content-Security-Policy": policy, "Referrer-Policy": "no-referrer"}
+    return text, {"Content-Security-Policy": policy}
 
 
 def _hash_of(content: str) -> str:

@@ -14,6 +14,7 @@ from snapshots.snapshot import Resource
 from snapshots.type_urls import ENDPOINT, FULL_STATE_TYPES, ROUTE, TypeUrl
 from xds_server.protocol.batch import MAX_REMOVED_NAMES, batch
 from xds_server.protocol.events import DeltaRequest, DeltaResponse, Received, Verdict
+from xds_server.protocol.layered import Layered
 from xds_server.protocol.ledger import Due, Ledger
 from xds_server.protocol.session import Session, takes_over
 from xds_server.protocol.subscription import WILDCARD
@@ -59,11 +60,14 @@ class DeltaSession(Session[DeltaResponse]):
             if not legacy:
                 ledger.due = Due.AT_ONCE
         ledger.subscription.add(names)
-        ledger.client.held = {
-            name: Resource(request.type_url, name, UNKNOWN, version)
-            for name, version in request.initial_resource_versions.items()
-            if ledger.subscription.wants(name)
-        }
+        ledger.client.held = Layered(
+            {
+                name: _known(ledger, name, version)
+                for name, version in request.initial_resource_versions.items()
+                if ledger.subscription.wants(name)
+            }
+        )
+        ledger.client.held.share(ledger.target.resources)
         ledger.touch(ledger.client.held)
         ledger.subscribed(names, resend=False)
         if ledger.client.held:
@@ -144,3 +148,11 @@ class DeltaSession(Session[DeltaResponse]):
     ) -> DeltaResponse:
         nonce = self._sent(ledger, resources, removed)
         return DeltaResponse(ledger.type_url, ledger.target.version, resources, removed, nonce)
+
+
+def _known(ledger: Ledger, name: str, version: str) -> Resource:
+    """Return what the client holds under *name*: what it should hold, if the *version* is that."""
+    target = ledger.target.resources.get(name)
+    if target is not None and target.version == version:
+        return target
+    return Resource(ledger.type_url, name, UNKNOWN, version)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from snapshots.snapshot import Resource
+from xds_server.protocol.layered import Layered
 from xds_server.protocol.refusal import named_in
 from xds_server.protocol.suspects import Suspects
 
@@ -25,7 +26,7 @@ class Holdings:
     """One client's side of one type, by its ACKs, its NACKs and what it says when it reconnects."""
 
     def __init__(self) -> None:
-        self.held: dict[str, Resource] = {}
+        self.held = Layered()
         """What the client said it holds."""
         self.suspects = Suspects()
         self._uncertain: dict[str, Resource] = {}
@@ -105,5 +106,5 @@ class Holdings:
             del self._uncertain[resource.name]
 
     def _is_news(self, resource: Resource) -> bool:
-        held = self.held.get(resource.name)
+        held = self.held.find(resource.name)
         return held is None or held.version != resource.version

@@ -210,6 +210,8 @@ class Ledger:
             self.client.drop(name)
         self.touch(unsettled)
         self.touch(sent.removed)
+        if not self.outstanding and not self.changes:
+            self.client.held.share(self.target.resources)
         return sent.resources
 
     def nacked(self, nonce: str, error_detail: str, *, search: bool = True) -> Blame:

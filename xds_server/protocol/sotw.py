@@ -16,6 +16,7 @@ from snapshots.type_urls import ENDPOINT, FULL_STATE_TYPES, ROUTE, TypeUrl
 from xds_server.protocol.archive import Archive
 from xds_server.protocol.batch import batch
 from xds_server.protocol.events import Received, SotwRequest, SotwResponse, Verdict
+from xds_server.protocol.layered import Layered
 from xds_server.protocol.ledger import Due, Ledger
 from xds_server.protocol.session import Session, takes_over
 from xds_server.protocol.subscription import WILDCARD
@@ -98,7 +99,7 @@ class SotwSession(Session[SotwResponse]):
             self._holdings_unknown.add(url)
             return
         wants = ledger.subscription.wants
-        ledger.client.held = {name: one for name, one in state.items() if wants(name)}
+        ledger.client.held = Layered({n: one for n, one in state.items() if wants(n)})
         for name in ledger.client.held:
             ledger.client.doubt(name)
 
@@ -216,7 +217,7 @@ class SotwSession(Session[SotwResponse]):
         for name in ledger.target.resources:
             wanted = ledger.wanted(name)
             if wanted is not None and name in ledger.changes and name not in now:
-                wanted = ledger.client.held.get(name)
+                wanted = ledger.client.held.find(name)
             if wanted is not None and not ledger.client.is_refused(wanted):
                 chosen[name] = wanted
         for name, resource in ledger.client.held.items():

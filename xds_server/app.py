@@ -241,7 +241,8 @@ class ControlPlane:
             waiting.close()
 
         app.on_shutdown.append(let_go)
-        async with serving(app, self.settings.status_address) as address:
+        newcomers = self.status_door.newcomers
+        async with serving(app, self.settings.status_address, newcomers) as address:
             yield address
 
     @asynccontextmanager

@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry, Counter
 from xds_server.guard.followed import FollowedFiles
 from xds_server.guard.tokens import Tokens, bearer, token_file
 from xds_server.line_budget import LineBudget
+from xds_server.status.newcomers import MAX_NEWCOMERS, Newcomers
 
 log = structlog.get_logger()
 
@@ -40,12 +41,13 @@ HOW_TO_SHOW = (
     "`serve --status-token-file` names the file of good ones"
 )
 
-Kind = Literal["host", "no_token", "wrong_token"]
+Kind = Literal["host", "no_token", "wrong_token", "crowded"]
 LOGGED: Mapping[Kind, str] = {
     "host": "it asks under a name that is none of --status-host",
     # A browser asks without a token before it asks a person for one: not logged.
     "no_token": "",
     "wrong_token": "it shows a token that is none of --status-token-file",
+    "crowded": f"{MAX_NEWCOMERS} connections have not shown that they may ask; the oldest is cut",
 }
 
 _HOST = re.compile(r"\[(?P<ipv6>[^\]]*)\](:[0-9]*)?|(?P<name>[^:\[\]]*)(:[0-9]*)?")
@@ -91,6 +93,7 @@ class StatusDoor:
         self._tokens: FollowedFiles[Tokens] | None = None
         if access.token_file:
             self._tokens = token_file(access.token_file)
+        self.newcomers = Newcomers(lambda: self._tell("crowded"))
         self._lines = LineBudget()
         self._refusals = Counter(
             "modelyard_status_refusals",
@@ -116,9 +119,12 @@ class StatusDoor:
         """Return why *request* is not answered, which is counted; None if it is."""
         resource = request.match_info.route.resource
         if resource is not None and resource.canonical in OPEN_PATHS:
+            self.newcomers.probed(request.transport)
             return None
         refusal = self._foreign(request) or self._stranger(request)
-        if refusal is not None:
+        if refusal is None:
+            self.newcomers.let_in(request.transport)
+        else:
             self._tell(refusal.kind, request.remote)
         return refusal
 
@@ -148,7 +154,7 @@ class StatusDoor:
         challenges = (BEARER, BASIC) if is_page else (BEARER,)
         return _unauthorized("wrong_token", "this token is not good", *challenges)
 
-    def _tell(self, kind: Kind, peer: str | None) -> None:
+    def _tell(self, kind: Kind, peer: str | None = None) -> None:
         self._refusals.labels(kind).inc()
         reason = LOGGED[kind]
         left_out = self._lines.take(kind) if reason else None

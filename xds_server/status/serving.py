@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 from aiohttp import web
 
 from xds_server.address import Address
 from xds_server.listening import is_loopback, listening_socket
 from xds_server.status.door import StatusAccess
+from xds_server.status.newcomers import Newcomers
 
 OPTION = "--status-address"
 
@@ -36,7 +38,9 @@ def check_guarded(address: Address, access: StatusAccess) -> None:
 
 
 @asynccontextmanager
-async def serving(app: web.Application, address: Address) -> AsyncIterator[Address]:
+async def serving(
+    app: web.Application, address: Address, newcomers: Newcomers
+) -> AsyncIterator[Address]:
     """Serve *app* during the block; yields *address* with the port that was chosen.
 
     Raises CannotListenError.
@@ -44,8 +48,12 @@ async def serving(app: web.Application, address: Address) -> AsyncIterator[Addre
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=REQUEST_GRACE_S)
     await runner.setup()
     try:
+        if runner.server is None:
+            raise RuntimeError("aiohttp has set no server up")
         listener = listening_socket(OPTION, address)
-        await web.SockSite(runner, listener).start()
-        yield Address(address.host, listener.getsockname()[1])
+        factory = newcomers.watching(runner.server)
+        server = await asyncio.get_running_loop().create_server(factory, sock=listener)
+        with closing(server):
+            yield Address(address.host, listener.getsockname()[1])
     finally:
         await runner.cleanup()

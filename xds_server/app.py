@@ -30,13 +30,11 @@ from xds_server.listening import CannotListenError, check_free
 from xds_server.node_status import written
 from xds_server.open_files import allow_open_files
 from xds_server.reload.metrics import ReloadMetrics
-from xds_server.reload.publisher import RegistryPublisher, keep_nothing
+from xds_server.reload.publisher import RegistryPublisher
 from xds_server.reload.watch import RegistryWatch
 from xds_server.rollout import Rollout
 from xds_server.secrets.watch import SecretWatch
-from xds_server.state.directory import StateDirectory
-from xds_server.state.keeper import StateKeeper
-from xds_server.state.metrics import StateMetrics
+from xds_server.state.state import NoState, State
 from xds_server.status.client import client_route
 from xds_server.status.door import StatusAccess, StatusDoor
 from xds_server.status.node_metrics import NodeCollector
@@ -102,15 +100,13 @@ class ControlPlane:
         self.metrics = CollectorRegistry()
         ProcessCollector(registry=self.metrics)
         self.store = SnapshotStore()
-        self._directory = StateDirectory(settings.state_dir) if settings.state_dir else None
-        self._keeper = self._directory and StateKeeper(
-            self._directory, settings.state_history, StateMetrics(self.metrics)
-        )
+        self._state = NoState()
+        if settings.state_dir:
+            self._state = State(
+                settings.state_dir, settings.state_history, settings.registry, self.metrics
+            )
         self.publisher = RegistryPublisher(
-            settings.registry,
-            self.store,
-            ReloadMetrics(self.metrics),
-            self._keeper.keep if self._keeper else keep_nothing,
+            settings.registry, self.store, ReloadMetrics(self.metrics), self._state.keep
         )
         self.fleet = Fleet(self.store, self.publisher.describe_origin)
         self.metrics.register(NodeCollector(self.fleet.nodes))
@@ -136,18 +132,19 @@ class ControlPlane:
         if self.settings.preflight:
             self.publisher.preflight = await self._preflight(self.settings.preflight)
         async with AsyncExitStack() as stack:
-            if self._directory and self._keeper:
-                stack.enter_context(self._directory.held())
-                await stack.enter_async_context(self._keeper.running())
+            held = self._state.held(self.fleet.refusals, self.publisher.confidential)
+            await stack.enter_async_context(held)
             content = await asyncio.to_thread(read, self.settings.registry)
-            is_restored = await self._restore(content)
-            if not is_restored:
+            restored = await self._state.restore(content)
+            if restored:
+                self.publisher.resume(restored)
+            else:
                 await self.publisher.load(content)
             status_address = await stack.enter_async_context(self._status())
             xds_address = await stack.enter_async_context(self._xds())
             announce(self._ready(xds_address, status_address))
             stack.callback(self.publisher.give_up_second_step)
-            if is_restored:
+            if restored:
                 await self.publisher.offer(content)
             await self._follow(content)
 
@@ -161,15 +158,6 @@ class ControlPlane:
         preflight = Preflight(envoy, settings.timeout_s, PreflightMetrics(self.metrics))
         await preflight.start()
         return preflight
-
-    async def _restore(self, content: bytes | ReadProblem) -> bool:
-        """Publish what Envoys were told last, if that is stored; tell whether it was."""
-        if not self._keeper:
-            return False
-        restored = await self._keeper.restore(self.settings.registry, content)
-        if restored:
-            self.publisher.resume(restored)
-        return restored is not None
 
     async def _follow(self, content: bytes | ReadProblem) -> None:
         """Follow the registry and the files that it refers to, until cancelled.
@@ -193,6 +181,7 @@ class ControlPlane:
             tasks.create_task(registry.follow(offer))
             tasks.create_task(secrets.follow(refresh))
             tasks.create_task(self.rollout.follow())
+            tasks.create_task(self.fleet.refusals.follow(self.store))
             tasks.create_task(self.channel.follow())
             tasks.create_task(self.status_door.follow())
 

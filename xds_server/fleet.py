@@ -7,23 +7,26 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from snapshots.node_selector import NO_METADATA
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot
-from snapshots.type_urls import PUSH_ORDER, SHORT_NAMES, TypeUrl
+from snapshots.type_urls import SHORT_NAMES, TypeUrl
 from xds_server.bell import Bell
+from xds_server.node_record import Node, NodeRecord, NodeRefusal, still_served, types_of
 from xds_server.node_status import (
     NodeStatus,
     PastRejection,
     Progress,
     Rejection,
-    TypeStatus,
+    RejectionElsewhere,
     written,
 )
+from xds_server.protocol.fallback import RefusalKey, refusal_key
+from xds_server.refusals import Refusals, Words
 from xds_server.store import SnapshotStore
+
+__all__ = ["Fleet", "Node", "NodeRecord"]
 
 MAX_NODES = 10_000
 """Node records that are kept; the longest disconnected ones go first."""
@@ -34,56 +37,6 @@ DescribeOrigin = Callable[[tuple[str, ...]], str]
 def dotted(origin: tuple[str, ...]) -> str:
     """Return *origin* such as `pools.llama-1b`; the plainest way to describe it."""
     return ".".join(origin)
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """Who opened a stream, as its first request says."""
-
-    id: str
-    cluster: str
-    envoy_version: str = ""
-    """Such as `1.40.0`; empty if it does not say."""
-    is_envoy: bool = False
-    """Whether it says that it is an Envoy, rather than another xDS client."""
-    metadata: Mapping[str, str] = field(default_factory=lambda: NO_METADATA)
-    """What of its first level is a text."""
-
-    def view(self, snapshot: Snapshot) -> NodeSnapshot:
-        """Return what this node is told of *snapshot*."""
-        return snapshot.for_node(self.cluster, self.id, self.metadata)
-
-
-RefusalKey = tuple[TypeUrl, str, str]
-"""Type, name and version; name and version are empty if no resource is to blame."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    error_detail: str
-    origin: tuple[str, ...]
-    node_snapshot: str
-    """Version of what the node should have had."""
-
-
-@dataclass(slots=True, eq=False)
-class NodeRecord:
-    """What is known of one node; written by its newest stream through `Fleet`."""
-
-    node: Node
-    variant: str
-    connected_at: datetime
-    disconnected_at: datetime | None = None
-    connected: bool = True
-    revision: str | None = None
-    held_version: str | None = None
-    """`NodeSnapshot.version` of what the node has ACKed in full."""
-    converged_at: float = 0.0
-    """When it did, by the fleet's clock."""
-    sent: dict[TypeUrl, str] = field(default_factory=dict)
-    acked: dict[TypeUrl, str] = field(default_factory=dict)
-    refusals: dict[RefusalKey, _Refusal] = field(default_factory=dict)
-    last_rejected: PastRejection | None = None
 
 
 class Fleet:
@@ -98,6 +51,7 @@ class Fleet:
     ) -> None:
         self.changed = Bell()
         """Rings at whatever happens to a node."""
+        self.refusals = Refusals()
         self._store = store
         self._describe_origin = describe_origin
         self._max_nodes = max_nodes
@@ -108,14 +62,25 @@ class Fleet:
         """Record that *node* opened a stream; it stands for the node from now on."""
         record = NodeRecord(node, variant, datetime.now(UTC))
         before = self._records.pop(node.id, None)
-        if before is not None:
+        self.refusals.opened(node.id, node.envoy_version)
+        if before is None:
+            self._recall(record)
+        elif before.node.envoy_version == node.envoy_version:
             # The same content would be refused again: it is not news.
             record.refusals = dict(before.refusals)
+        if before is not None:
             record.last_rejected = before.last_rejected
         self._records[node.id] = record
         self._forget_oldest()
         self.changed.ring()
         return record
+
+    def _recall(self, record: NodeRecord) -> None:
+        """Note what the node refused of another process, or so long ago that it was forgotten."""
+        for content, words in self.refusals.of(record.node.id):
+            record.refusals[content.key] = NodeRefusal(words.error_detail, content.origin, "")
+            (url, name, _), text = content.key, words.error_detail
+            record.last_rejected = PastRejection(url, name, text, content.place, words.at)
 
     def closed(self, record: NodeRecord) -> None:
         """Record that the stream of *record* ended."""
@@ -166,16 +131,20 @@ class Fleet:
         """Record a NACK; return what was not known of this node, one for each resource."""
         current = self._desired(record.node)
         version = current.version if current else ""
+        now = written(datetime.now(UTC))
         news = []
-        blamed: list[tuple[RefusalKey, tuple[str, ...]]]
-        blamed = [((type_url, r.name, r.version), r.origin) for r in refused]
+        blamed: list[tuple[RefusalKey, tuple[str, ...]]] = []
+        for resource in refused:
+            blamed.append((refusal_key(resource), resource.origin))
+            words = Words(record.node.id, record.node.envoy_version, error_detail, now)
+            self.refusals.refused(resource, words, self._place(resource.origin))
         for key, origin in blamed or [((type_url, "", ""), ())]:
             known = record.refusals.pop(key, None)
-            record.refusals[key] = _Refusal(error_detail, origin, version)
+            record.refusals[key] = NodeRefusal(error_detail, origin, version)
             if known is None or known.error_detail != error_detail:
                 news.append(self._rejection(key, record.refusals[key]))
         if news:
-            record.last_rejected = _past(news[-1])
+            record.last_rejected = _past(news[-1], now)
             self.changed.ring()
         return tuple(news)
 
@@ -203,6 +172,7 @@ class Fleet:
         current = self._store.current
         if converged and current is not None:
             record.revision = current.goal.revision
+        rejected = None if converged else self._standing(record, desired)
         return NodeStatus(
             id=record.node.id,
             cluster=record.node.cluster,
@@ -211,13 +181,27 @@ class Fleet:
             envoy_version=record.node.envoy_version,
             revision=record.revision,
             converged=converged,
-            rejected=None if converged else self._standing(record, desired),
+            rejected=rejected,
             gateway=desired.gateway if desired else "",
             connected_at=written(record.connected_at),
             disconnected_at=written(record.disconnected_at) if record.disconnected_at else None,
-            types=tuple(_types(record, desired)),
+            types=tuple(types_of(record, desired)),
             last_rejected=record.last_rejected,
+            kept_from=None if converged or rejected else self._kept_from(record, desired),
         )
+
+    def _kept_from(
+        self, record: NodeRecord, desired: NodeSnapshot | None
+    ) -> RejectionElsewhere | None:
+        """Return what the node is not given of *desired*, as others refused it."""
+        if desired is None or not record.connected or record.awaits_answer:
+            return None
+        found = self.refusals.kept_from(desired, record.node.envoy_version)
+        if found is None:
+            return None
+        content, words = found
+        (url, name, _), place = content.key, self._place(content.origin) or content.place
+        return RejectionElsewhere(url, name, words.error_detail, place, words.node_id)
 
     def _standing(self, record: NodeRecord, desired: NodeSnapshot | None) -> Rejection | None:
         """Return the newest refusal of content that is still served; forget the others."""
@@ -226,17 +210,19 @@ class Fleet:
         record.refusals = {
             key: refusal
             for key, refusal in record.refusals.items()
-            if _still_served(key, refusal, desired)
+            if still_served(key, refusal, desired)
         }
         if not record.refusals:
             return None
         key = next(reversed(record.refusals))
         return self._rejection(key, record.refusals[key])
 
-    def _rejection(self, key: RefusalKey, refusal: _Refusal) -> Rejection:
+    def _rejection(self, key: RefusalKey, refusal: NodeRefusal) -> Rejection:
         type_url, name, _version = key
-        place = self._describe_origin(refusal.origin) if refusal.origin else ""
-        return Rejection(type_url, name, refusal.error_detail, place)
+        return Rejection(type_url, name, refusal.error_detail, self._place(refusal.origin))
+
+    def _place(self, origin: tuple[str, ...]) -> str:
+        return self._describe_origin(origin) if origin else ""
 
     def _desired(self, node: Node) -> NodeSnapshot | None:
         current = self._store.current
@@ -251,24 +237,6 @@ class Fleet:
                 return
 
 
-def _past(rejection: Rejection) -> PastRejection:
+def _past(rejection: Rejection, at: str) -> PastRejection:
     r = rejection
-    now = written(datetime.now(UTC))
-    return PastRejection(r.type_url, r.resource, r.error_detail, r.registry_place, now)
-
-
-def _types(record: NodeRecord, desired: NodeSnapshot | None) -> Iterator[TypeStatus]:
-    for url in PUSH_ORDER:
-        sent, acked = record.sent.get(url), record.acked.get(url)
-        if sent is not None or acked is not None:
-            current = desired.types[url].version if desired else None
-            yield TypeStatus(SHORT_NAMES[url], sent, acked, acked == current)
-
-
-def _still_served(key: RefusalKey, refusal: _Refusal, desired: NodeSnapshot) -> bool:
-    type_url, name, version = key
-    if not name:
-        return refusal.node_snapshot == desired.version
-    resources = desired.types.get(type_url)
-    resource = resources.resources.get(name) if resources else None
-    return resource is not None and resource.version == version
+    return PastRejection(r.type_url, r.resource, r.error_detail, r.registry_place, at)

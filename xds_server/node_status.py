@@ -28,6 +28,14 @@ class PastRejection(Rejection):
 
 
 @dataclass(frozen=True, slots=True)
+class RejectionElsewhere(Rejection):
+    """What another node refused, so that this one is not given it."""
+
+    by: str
+    """The id of that one."""
+
+
+@dataclass(frozen=True, slots=True)
 class TypeStatus:
     """How far a node is with one of the types that it asked for."""
 
@@ -64,6 +72,8 @@ class NodeStatus:
     """When that ended; None while it is connected."""
     types: tuple[TypeStatus, ...] = ()
     last_rejected: PastRejection | None = None
+    kept_from: RejectionElsewhere | None = None
+    """Why it is not given all of the current revision, if it has refused nothing itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +46,15 @@ async def serving(
     *arguments: object,
     xds_address: str = "127.0.0.1:0",
     status_address: str = "127.0.0.1:0",
+    program: Sequence[str] = command.PROGRAM,
     **environment: str,
 ) -> AsyncIterator[Serving]:
-    """Serve *registry* until the block ends; ports are free ones unless told otherwise."""
+    """Serve *registry* until the block ends; ports are free ones unless told otherwise.
+
+    *program* is what Python is told to run.
+    """
     addresses = ("--xds-address", xds_address, "--status-address", status_address)
-    serve = command.ready("serve", registry, *addresses, *arguments, **environment)
+    serve = command.ready("serve", registry, *addresses, *arguments, program=program, **environment)
     async with serve as (process, line):
         told = READY.fullmatch(line)
         assert told, line

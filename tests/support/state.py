@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from xds_server.reload.building import RegistryBuilding
-from xds_server.state.directory import SNAPSHOT, absolute
+from xds_server.state.directory import SNAPSHOT, StateDirectory, absolute
 from xds_server.state.envelope import read_envelope
 from xds_server.state.history import History
 from xds_server.state.stored import KIND, Kept
@@ -56,3 +56,16 @@ def _stored_revision(folder: Path) -> str:
     except FileNotFoundError:
         return ""
     return header["revision"]
+
+
+async def until_refusals_stored(folder: Path, registry: Path, names: set[str]) -> None:
+    """Wait until the state directory *folder* tells that just what has *names* is refused."""
+    directory = StateDirectory(folder)
+    async with asyncio.timeout(STORED_TIMEOUT_S):
+        while _refused(directory, registry) != names:  # noqa: ASYNC110 - files
+            await asyncio.sleep(LOOK_AGAIN_S)
+
+
+def _refused(directory: StateDirectory, registry: Path) -> set[str]:
+    kept, _ = directory.read_refusals(registry, b"")
+    return {name for _, name, _ in kept.quarantined.refused}

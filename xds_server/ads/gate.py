@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from collections.abc import Set as AbstractSet
 from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from snapshots.snapshot import TypeSnapshot
-from snapshots.type_urls import TypeUrl
-from xds_server.fleet import Node
+from snapshots.snapshot import NodeSnapshot
 from xds_server.protocol.claims import claims_another
-from xds_server.protocol.events import DeltaRequest, SotwRequest
+from xds_server.protocol.events import DeltaRequest, Served, SotwRequest
+from xds_server.protocol.ledger import NOTHING
 from xds_server.store import Published
 
 
@@ -25,24 +23,27 @@ class Gate:
 
     def look(
         self,
-        published: Published | None,
-        node: Node,
+        published: Published,
+        desired: NodeSnapshot,
+        served: Served,
         request: SotwRequest | DeltaRequest,
-        asked: AbstractSet[TypeUrl],
     ) -> None:
-        """Look at a request; *asked* are the types for which there was one before.
+        """Look at the first request for a type, which tells what the client holds.
 
-        The first for a type tells what the client holds. If that is something else than what is
-        *published*, nothing passes from now on.
+        If that is something else than what is *desired* of what is *published*, or *served* in its
+        place, nothing passes from now on.
         """
-        if request.type_url in asked or self._claims_another:
+        url = request.type_url
+        if self._claims_another or not published.provisional:
             return
-        if published is None or not published.provisional:
-            return
-        of_type = node.view(published.snapshot).types.get(request.type_url)
-        self._claims_another = claims_another(request, of_type or TypeSnapshot.of(()))
+        self._claims_another = claims_another(
+            request,
+            desired.types.get(url, NOTHING),
+            instead=served.snapshot.types.get(url, NOTHING),
+            withheld=served.withheld.get(url, frozenset()),
+        )
         if self._claims_another:
-            self._log.info("xds.stream.waits", type_url=request.type_url)
+            self._log.info("xds.stream.waits", type_url=url)
 
     def pass_on(self, published: Published | None, next_response: Callable[[], Any]) -> Any:  # noqa: ANN401 - of either variant
         """Return what *next_response* returns; None while what is *published* may be too old."""

@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry
 
 from xds_server.ads.messages import read_delta, read_node, read_sotw, write_delta, write_sotw
 from xds_server.ads.metrics import AdsMetrics
-from xds_server.ads.stream import EOF, AdsStream, Shared, Variant
+from xds_server.ads.shared import Shared
+from xds_server.ads.stream import EOF, AdsStream, Variant
 from xds_server.fleet import Fleet
 from xds_server.guard.door import Door
 from xds_server.protocol.delta import DeltaSession
@@ -84,7 +85,10 @@ class AdsService:
         self._shared = Shared(store, fleet, AdsMetrics(metrics), clock)
         self._door = door
         if store.current:
-            self._shared.archive.remember_all(store.current.snapshot)
+            nodes = tuple(store.current.snapshot.nodes.values())
+            self._shared.archive.remember_all(nodes)
+            for node in nodes:
+                self._shared.archive.remember_all(fleet.refusals.quarantine.served_instead(node))
 
     def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
         """Return the handler of the service's two methods."""

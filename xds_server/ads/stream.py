@@ -10,23 +10,20 @@ import asyncio
 import itertools
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import structlog
 
 from snapshots.type_urls import CLUSTER, LISTENER, TypeUrl
-from xds_server.ads.encoded import Encoder
+from xds_server.ads.answers import Answers
 from xds_server.ads.gate import Gate
-from xds_server.ads.metrics import AdsMetrics
-from xds_server.bell import Bell
-from xds_server.fleet import Fleet, Node
+from xds_server.ads.shared import Shared
+from xds_server.fleet import Node
 from xds_server.protocol.archive import Archive
-from xds_server.protocol.events import DeltaResponse, Received, SotwResponse, Verdict
-from xds_server.protocol.fallback import RefusalKey, refusal_key
-from xds_server.protocol.quarantine import Quarantine
-from xds_server.store import Published, SnapshotStore
+from xds_server.protocol.events import DeltaResponse, Received, SotwResponse
+from xds_server.store import Published
 
 log = structlog.get_logger()
 
@@ -37,10 +34,6 @@ _stream_ids = itertools.count(1)
 
 MAX_TYPES = 256
 """Types that one stream may ask for: Envoy has about twenty."""
-
-REJECTED_ADVICE = (
-    "this Envoy keeps its last good configuration; one that starts now gets the last accepted one"
-)
 
 CLOSED_ADVICE = (
     "an Envoy that still runs routes on with what it has, and gets no edit until it is back"
@@ -61,21 +54,6 @@ class Variant:
     write: Callable[[Any], Any]
 
 
-@dataclass(slots=True)
-class Shared:
-    """What all streams of a service share."""
-
-    store: SnapshotStore
-    fleet: Fleet
-    metrics: AdsMetrics
-    clock: Callable[[], float]
-    archive: Archive = field(default_factory=Archive)
-    quarantine: Quarantine = field(default_factory=Quarantine)
-    quarantine_changed: Bell = field(default_factory=Bell)
-    closing: asyncio.Event = field(default_factory=asyncio.Event)
-    encoder: Encoder = field(default_factory=Encoder)
-
-
 class AdsStream:
     """A stream from its first request to its end."""
 
@@ -94,7 +72,6 @@ class AdsStream:
         self._record = shared.fleet.opened(node, variant.name)
         self._offered: Published | None = None
         self._offered_at: float | None = None
-        self._refused: frozenset[RefusalKey] = frozenset()
         self._has_gateway = True
         """Until it is found out."""
         self._wake = asyncio.Event()
@@ -102,6 +79,7 @@ class AdsStream:
         self._problem = ""
         self._log = log.bind(stream_id=next(_stream_ids), node_id=node.id)
         self._gate = Gate(self._log)
+        self._answers = Answers(shared, self._record, self._log)
 
     async def run(self, first: Any) -> None:  # noqa: ANN401 - a request of either variant
         """Serve the stream until the client ends it, asks for something impossible, or we close."""
@@ -113,6 +91,7 @@ class AdsStream:
         )
         self._shared.metrics.streams.inc()
         try:
+            self._answers.begin(self._variant.read(first))
             self._offer()
             self._receive(first)
             await self._serve()
@@ -191,12 +170,7 @@ class AdsStream:
             self._offered = published
         desired = self._node.view(published.snapshot)
         self._note_gateway(desired.gateway)
-        self._refused = frozenset(
-            (url, name, version)
-            for url, name, version in self._refused
-            if name in desired.types[url].resources
-        )
-        self._session.offer(self._shared.quarantine.effective(desired, self._refused))
+        self._session.offer(self._answers.served(desired))
         self._wake.set()
 
     def _receive(self, message: Any) -> None:  # noqa: ANN401 - a request of either variant
@@ -208,28 +182,15 @@ class AdsStream:
             self._problem = f"a stream can ask for {MAX_TYPES} types at most"
             return
         request = self._variant.read(message)
-        self._gate.look(self._offered, self._node, request, asked)
+        if request.type_url not in asked and self._offered:
+            desired = self._node.view(self._offered.snapshot)
+            self._gate.look(self._offered, desired, self._answers.served(desired), request)
+            if self._answers.claims(desired, request):
+                self._offer()
         received: Received = self._session.receive(request)
-        self._note_answer(received)
-        self._wake.set()
-
-    def _note_answer(self, received: Received) -> None:
-        if received.verdict is Verdict.ACK:
-            self._shared.metrics.acked(received.type_url)
-        elif received.verdict is Verdict.NACK:
-            self._note_rejection(received)
-        if not received.accepted and not received.refused:
-            return
-        quarantine = self._shared.quarantine
-        before = quarantine.serial
-        gateway = self._gateway()
-        quarantine.accepted(gateway, received.accepted)
-        quarantine.refused(received.refused)
-        if received.refused:
-            self._refused |= {refusal_key(resource) for resource in received.refused}
+        if self._answers.note(received, self._gateway()):
             self._offer()
-        if quarantine.serial != before:
-            self._shared.quarantine_changed.ring()
+        self._wake.set()
 
     def _note_gateway(self, gateway: str) -> None:
         """Tell, once for each change of it, that no gateway wants this node."""
@@ -247,23 +208,6 @@ class AdsStream:
             return ""
         return self._node.view(self._offered.snapshot).gateway
 
-    def _note_rejection(self, received: Received) -> None:
-        self._shared.metrics.rejected(received.type_url)
-        if received.suspects:
-            return  # it is told when it is known which of them is to blame
-        news = self._shared.fleet.rejected(
-            self._record, received.type_url, received.refused, received.error_detail
-        )
-        for rejection in news:
-            self._log.warning(
-                "xds.response.rejected",
-                type_url=rejection.type_url,
-                resource=rejection.resource,
-                registry_place=rejection.registry_place,
-                error_message=rejection.error_detail,
-                consequence=REJECTED_ADVICE,
-            )
-
     def _note_sent(self, response: SotwResponse | DeltaResponse) -> None:
         self._shared.metrics.sent(response.type_url)
         version = self._session.target_version(response.type_url)
@@ -279,6 +223,7 @@ class AdsStream:
         if self._offered is None:
             return
         snapshot = self._offered.snapshot
+        self._record.awaits_answer = self._session.awaits_answer
         self._shared.fleet.taken(self._record, self._session.taken())
         if not self._in_sync():
             self._shared.fleet.diverged(self._record)

@@ -8,24 +8,29 @@ from typing import Any
 
 def refusal_lines(nodes: Iterable[Any]) -> Iterator[str]:
     """Yield the lines that tell what *nodes* refuse, and why: the same of several is told once."""
-    groups: dict[tuple[str, str, str], list[Any]] = {}
+    groups: dict[tuple[str, str, str, bool], list[Any]] = {}
     for node in nodes:
-        rejected = node["rejected"]
-        what = (rejected["type_url"], rejected["resource"], rejected["registry_place"])
+        told = node["rejected"] or node["kept_from"]
+        what = (told["type_url"], told["resource"], told["registry_place"], "by" in told)
         groups.setdefault(what, []).append(node)
     for group in groups.values():
         who = ", ".join(one_line(node["id"]) for node in group)
-        verb = "refuses" if len(group) == 1 else "refuse"
-        yield from refusal_of(f"{who} {verb}", group[0]["rejected"])
+        if group[0]["rejected"]:
+            verb = "refuses" if len(group) == 1 else "refuse"
+            yield from refusal_of(f"{who} {verb}", group[0]["rejected"])
+        else:
+            verb = "is" if len(group) == 1 else "are"
+            yield from refusal_of(f"{who} {verb} not given", group[0]["kept_from"])
 
 
-def refusal_of(who_refuses: str, rejected: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
-    """Yield the lines that tell what is *rejected*, after the words *who_refuses*."""
-    kind = rejected["type_url"].rpartition(".")[2]
-    yield f"{who_refuses} {kind} {rejected['resource'] or '(it does not say which)'}"
-    yield f"  Envoy says: {one_line(rejected['error_detail'])}"
-    if rejected["registry_place"]:
-        yield f"  it comes from {rejected['registry_place']}"
+def refusal_of(who_refuses: str, told: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+    """Yield the lines that tell of a refusal *told* by `/status`, after the words *who_refuses*."""
+    kind = told["type_url"].rpartition(".")[2]
+    elsewhere = f", which {one_line(told['by'])} refused" if "by" in told else ""
+    yield f"{who_refuses} {kind} {told['resource'] or '(it does not say which)'}{elsewhere}"
+    yield f"  Envoy says: {one_line(told['error_detail'])}"
+    if told["registry_place"]:
+        yield f"  it comes from {told['registry_place']}"
 
 
 def lag_lines(node: Any, *, refused_elsewhere: bool) -> Iterator[str]:  # noqa: ANN401 - JSON

@@ -106,6 +106,8 @@ def _details(node: Any, *, refused_elsewhere: bool) -> Iterator[str]:  # noqa: A
     """Yield why *node* does not run the revision, as far as that is known."""
     if node["rejected"]:
         yield from refusal_of("it refuses", node["rejected"])
+    elif node.get("kept_from"):
+        yield from refusal_of("it is not given", node["kept_from"])
     elif state_of(node) == "behind":
         yield from lag_lines(node, refused_elsewhere=refused_elsewhere)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from snapshots.snapshot import Resource, Snapshot, TypeSnapshot
+from snapshots.snapshot import NodeSnapshot, Resource, TypeSnapshot
 from snapshots.type_urls import FULL_STATE_TYPES, TypeUrl
 
 REMEMBERED = 256
@@ -31,9 +31,9 @@ class Archive:
         if len(self._states) > REMEMBERED:
             self._states.popitem(last=False)
 
-    def remember_all(self, snapshot: Snapshot) -> None:
-        """Keep the full states of *snapshot*, which another process may have sent."""
-        for node in snapshot.nodes.values():
+    def remember_all(self, nodes: Iterable[NodeSnapshot]) -> None:
+        """Keep the full states of *nodes*, which another process may have sent."""
+        for node in nodes:
             for type_url in sorted(FULL_STATE_TYPES):
                 self.remember(type_url, node.types[type_url])
 

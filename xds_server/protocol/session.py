@@ -47,6 +47,11 @@ class Session(ABC, Generic[ResponseT]):
         """The types that the client asked for on this stream."""
         return frozenset(self._ledgers)
 
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether the client has been sent something that it has not answered."""
+        return any(ledger.outstanding for ledger in self._ledgers.values())
+
     def offer(self, served: Served) -> None:
         """Aim at what is *served* to this node from now on."""
         self._served = served

@@ -188,6 +188,10 @@ class RegistryPublisher:
             serving_revision=self._store.current and self._store.current.goal.revision,
         )
 
+    def confidential(self) -> Confidential:
+        """Return what of the content that is served must not be stored; empty until it is built."""
+        return self._confidential
+
     def files(self) -> Mapping[Path, Glance]:
         """Return the files that the registry refers to, as they were when they were read."""
         return self._glances

@@ -4,6 +4,7 @@
 |---|---|
 | `lock` | which process uses it; locked as long as that runs |
 | `snapshot` | what Envoys were told last |
+| `refusals` | what Envoys have refused, and what is served in place of it |
 | `history/` | the last good registries |
 
 Nothing here is needed to serve: whatever is missing or damaged is built from the registry file.
@@ -20,16 +21,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from snapshots.material import Content, Mention
+from snapshots.material import Content, Mention, Source
 from xds_server.files.atomic import TEMPORARY_SUFFIX, write_atomically
 from xds_server.garbage import no_search
+from xds_server.refusals import KeptRefusals
 from xds_server.secrets.read import read_sources
-from xds_server.state.cuts import digests_in, reference_to, reference_to_digest
-from xds_server.state.envelope import DamagedError, read_envelope, write_envelope
+from xds_server.state import refused
+from xds_server.state.cuts import Confidential, digests_in, reference_to, reference_to_digest
+from xds_server.state.envelope import DamagedError, Header, read_envelope, write_envelope
 from xds_server.state.history import History
 from xds_server.state.stored import KIND, Kept, Restored, Sources, from_store, to_store
 
 SNAPSHOT = "snapshot"
+REFUSALS = "refusals"
 LOCK = "lock"
 
 
@@ -90,18 +94,45 @@ class StateDirectory:
 
         None if nothing was. Raises OSError, DamagedError or SecretsChangedError.
         """
+        found = self._read(SNAPSHOT, KIND, registry)
+        if found is None:
+            return None
+        with no_search():
+            return from_store(*found, lambda sources: _reveal(sources, registry, current))
+
+    def write_refusals(
+        self, kept: KeptRefusals, registry: Path, confidential: Confidential
+    ) -> None:
+        """Store *kept*, which Envoys refused of the file *registry*; raises OSError."""
+        path, salt = self.path / REFUSALS, secrets.token_bytes(16)
+        header, bodies = refused.to_store(kept, absolute(registry), confidential, salt)
+        write_atomically(path, lambda file: write_envelope(file, refused.KIND, header, bodies))
+
+    def read_refusals(
+        self, registry: Path, current: bytes
+    ) -> tuple[KeptRefusals, tuple[Source, ...]]:
+        """Return what Envoys refused of the file *registry*, and where its keys were kept.
+
+        The file holds *current* now. Raises OSError or DamagedError.
+        """
+        found = self._read(REFUSALS, refused.KIND, registry)
+        if found is None:
+            return KeptRefusals(), ()
+        kept = refused.from_store(*found, lambda sources: _reveal(sources, registry, current))
+        return kept, refused.key_sources(found[0])
+
+    def _read(self, name: str, kind: str, registry: Path) -> tuple[Header, memoryview] | None:
         try:
-            with (self.path / SNAPSHOT).open("rb") as file:
+            with (self.path / name).open("rb") as file:
                 if not os.fstat(file.fileno()).st_size:
                     raise DamagedError("it is empty")
                 data = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
         except FileNotFoundError:
             return None
-        header, content = read_envelope(data, KIND)
+        header, content = read_envelope(data, kind)
         if header.get("registry") != absolute(registry):
             raise DamagedError(f"it is that of another registry, {header.get('registry')}")
-        with no_search():
-            return from_store(header, content, lambda sources: _reveal(sources, registry, current))
+        return header, content
 
 
 def absolute(registry: Path) -> str:

@@ -20,8 +20,8 @@ from xds_server.files.look import ReadProblem
 from xds_server.state.cuts import CannotHideError
 from xds_server.state.directory import StateDirectory
 from xds_server.state.envelope import DamagedError
-from xds_server.state.metrics import StateMetrics
 from xds_server.state.stored import Kept, Restored, SecretsChangedError
+from xds_server.state.writing import Writing
 
 log = structlog.get_logger()
 
@@ -29,23 +29,20 @@ PAUSE_FACTOR = 10
 """After a write there is a pause of so many times what it took: at most a tenth of the time goes
 into writing the state of a large registry that is edited all the time."""
 LONGEST_PAUSE_S = 30.0
-CONSEQUENCE = (
-    "Envoys are served all the same; until this is mended, a restart builds the registry first"
-)
+PART = "snapshot"
 
 
 class StateKeeper:
     """Stores in *directory*, which this process holds; *history* registries at most."""
 
-    def __init__(self, directory: StateDirectory, history: int, metrics: StateMetrics) -> None:
+    def __init__(self, directory: StateDirectory, history: int, writing: Writing) -> None:
         self._directory = directory
         self._limit = history
-        self._metrics = metrics
+        self._writing = writing
         self._newest: Kept | None = None
         self._good: deque[Kept] = deque(maxlen=history)
         self._wake = asyncio.Event()
         self._ending = asyncio.Event()
-        self._failing = ""
 
     async def restore(self, registry: Path, current: bytes | ReadProblem) -> Restored | None:
         """Return what Envoys were told last, or None, having said why if something is stored.
@@ -118,12 +115,7 @@ class StateKeeper:
         self._good.clear()
         if newest is None:
             return
-        try:
-            await asyncio.to_thread(self._write, newest, good)
-        except Exception as error:  # noqa: BLE001 - Envoys are served whatever becomes of this
-            self._failed(error)
-        else:
-            self._succeeded()
+        await self._writing.attempt(PART, lambda: self._write(newest, good))
 
     def _write(self, newest: Kept, good: list[Kept]) -> None:
         try:
@@ -134,29 +126,3 @@ class StateKeeper:
             raise
         for kept in good:
             self._directory.history.add(kept, self._limit)
-
-    def _failed(self, error: Exception) -> None:
-        self._metrics.failed()
-        reason = _reason(error)
-        if reason != self._failing:
-            self._failing = reason
-            log.warning(
-                "state.write.failed",
-                path=str(self._directory.path),
-                error_message=reason,
-                consequence=CONSEQUENCE,
-            )
-
-    def _succeeded(self) -> None:
-        self._metrics.written()
-        if self._failing:
-            self._failing = ""
-            log.info("state.write.recovered", path=str(self._directory.path))
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    if isinstance(error, CannotHideError):
-        return f"it would show {error}"
-    return f"{type(error).__name__}: {error}"

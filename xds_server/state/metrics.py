@@ -25,12 +25,12 @@ class StateMetrics:
         for result in RESULTS:
             self._writes.labels(result)
 
-    def written(self) -> None:
-        """Record that all is stored."""
+    def written(self, *, is_all: bool) -> None:
+        """Record that something was stored; *is_all*: nothing else could not be."""
         self._writes.labels("written").inc()
-        self._error.set(0)
+        self._error.set(0 if is_all else 1)
 
     def failed(self) -> None:
-        """Record that it could not be."""
+        """Record that something could not be stored."""
         self._writes.labels("failed").inc()
         self._error.set(1)

@@ -57,6 +57,7 @@ class Verdict:
     converged: int
     """How many of the connected nodes run `revision`."""
     refusing: Some
+    """Connected, and refusing a part of it, or not given one that others refuse."""
     behind: Some
     """Connected, and not there yet."""
     disconnected: Some
@@ -67,8 +68,9 @@ def judge(view: StatusView, asked: Asked, *, read: bool) -> Verdict:
     """Return the verdict on what *view* tells; *read*: whether the files have been dealt with."""
     connected = [node for node in view.nodes if node.connected]
     converged = sum(node.converged for node in connected)
-    refusing = [node for node in connected if node.rejected]
-    behind = [node for node in connected if not node.converged and not node.rejected]
+    refusing = [node for node in connected if node.rejected or node.kept_from]
+    missing = [node for node in connected if not node.converged]
+    behind = [node for node in missing if not node.rejected and not node.kept_from]
     return Verdict(
         outcome=_outcome(view, asked, (converged, len(refusing), len(behind)), read=read),
         revision=view.revision,

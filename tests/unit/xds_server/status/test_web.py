@@ -82,6 +82,7 @@ async def test_status_is_the_json_that_others_rely_on():
                         "registry_place": "",
                         "at": "2025-01-02T02:00:00.000Z",
                     },
+                    "kept_from": None,
                 }
             ],
             "at": "2025-01-02T03:04:05.678Z",

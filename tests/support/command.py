@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 30.0
 PROGRAM = ("-m", "xds_server")
 

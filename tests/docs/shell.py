@@ -37,7 +37,7 @@ DIFFERS = re.compile(
     r"|(?P<time>\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+Z)?)"
     r"|(?P<duration>\b\d+(?:\.\d+)? (?:s|ms|min)\b)"
     r"|(?P<field>(?<=\bseconds=)[\d.]+)"
-    r"|(?P<size>\b[\d,]+(?= bytes\b| \((?:delta|state of the world)\)))"
+    r"|(?P<size>\b[\d,]+(?= (?:bytes|answers)\b| \((?:delta|state of the world)\)))"
     r"|(?P<spaces> +)"
     r"|(?P<anything>\.\.\.)"
 )

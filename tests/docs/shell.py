@@ -37,6 +37,7 @@ DIFFERS = re.compile(
     r"|(?P<time>\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+Z)?)"
     r"|(?P<duration>\b\d+(?:\.\d+)? (?:s|ms|min)\b)"
     r"|(?P<field>(?<=\bseconds=)[\d.]+)"
+    r"|(?P<metric>(?:(?<=_bytes )|(?<=_fds )|(?<=_sum )|(?<=_allocated: )|(?<=_size: ))[\d.e+-]+)"
     r"|(?P<size>\b[\d,]+(?= (?:bytes|answers)\b| \((?:delta|state of the world)\)))"
     r"|(?P<spaces> +)"
     r"|(?P<anything>\.\.\.)"
@@ -47,6 +48,7 @@ ALIKE = {
     "time": r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+Z)?",
     "duration": r"\d+(?:\.\d+)? (?:s|ms|min)",
     "field": r"[\d.]+",
+    "metric": r"[\d.e+-]+",
     "size": r"[\d,]+",
     "spaces": " +",
     "anything": r"[^\n]*",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -13,6 +14,7 @@ import pytest
 from tests.support import command, serve_process
 from tests.support.certificates import replace
 from tests.support.serve_process import serving
+from xds_server.status.newcomers import MAX_NEWCOMERS
 
 REGISTRY = """\
 version: 1
@@ -265,3 +267,33 @@ async def test_what_is_watched_goes_on_with_the_next_token(registry, tokens, tmp
             process.send_signal(signal.SIGINT)
 
     assert json.loads(line)["revision"] != control_plane.revision
+
+
+async def test_what_is_refused_is_told_by_the_command_in_the_words_of_the_answer(registry):
+    async with serving(registry) as control_plane:
+        url = f"{control_plane.status_url}/nowhere"
+        ended = await command.run("status", "--status-url", url)
+
+    assert ended.code == 1
+    assert ended.stderr.startswith(
+        f"Error: {url}/status does not answer as it should: 404 nothing is at /nowhere/status; "
+    )
+    assert ended.stderr.count("\n") == 1
+
+
+async def test_strangers_who_hold_connections_take_none_from_others(registry, tokens):
+    async with serving(registry, "--status-token-file", tokens) as control_plane:
+        url = control_plane.status_url
+        port = urlsplit(url).port
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(MAX_NEWCOMERS)]
+        silent.append(await asyncio.open_connection("127.0.0.1", port))
+        answered = await code_of(url, token=TOKEN)
+        async with asyncio.timeout(20):
+            with suppress(ConnectionResetError):
+                await silent[0][0].read()
+        for _, writer in silent:
+            writer.transport.abort()
+        ended = await control_plane.stop()
+
+    assert answered == (200, None)
+    assert "the oldest is cut" in ended.stderr

@@ -74,3 +74,16 @@ async def test_a_token_that_is_taken_back_is_said_on_the_page(tmp_path, doors):
         assert await shown.text("#lost-title") == "The control plane wants another token"
         assert await shown.text("#lost-text") == "Reload the page to give one that is good now."
         assert await shown.text("#summary") == "1 Envoy, on this revision"
+
+
+async def test_a_page_that_leads_the_browser_here_by_a_name_of_its_own_reads_nothing(tmp_path):
+    """As after DNS rebinding: to the browser, the name is that of the page which asks."""
+    app = status_app(view, lambda: True, CollectorRegistry())
+    rebinding = "--host-resolver-rules=MAP rebound.example 127.0.0.1"
+    async with asyncio.timeout(90), TestServer(app) as server:
+        url = server.make_url("/status").with_host("rebound.example")
+        async with tab(str(url), tmp_path / "profile", rebinding) as shown:
+            await shown.until("document.body.innerText.includes('error')")
+
+            assert "is not known as 'rebound.example:" in await shown.text("body")
+            assert "envoy-1" not in await shown.text("body")

@@ -84,12 +84,13 @@ class Tab:
 
 
 @asynccontextmanager
-async def tab(url: str, profile: Path) -> AsyncIterator[Tab]:
+async def tab(url: str, profile: Path, *options: str) -> AsyncIterator[Tab]:
     """Start a browser with *profile* as its folder, and show *url* in it."""
     browser = await asyncio.create_subprocess_exec(
         str(BROWSER),
         *OPTIONS,
         f"--user-data-dir={profile}",
+        *options,
         "about:blank",
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

@@ -158,6 +158,14 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+def _error_in(text: str) -> str:
+    """Return the `error` of an answer, or all of it if there is none."""
+    try:
+        return str(json.loads(text)["error"])
+    except (ValueError, KeyError, TypeError):
+        return text.strip()
+
+
 async def _get(url: str, headers: Mapping[str, str]) -> object:
     """Return the JSON at *url*; aiohttp.ClientResponseError if that says no."""
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
@@ -171,6 +179,6 @@ async def _get(url: str, headers: Mapping[str, str]) -> object:
                 response.request_info,
                 response.history,
                 status=response.status,
-                message=text.strip()[:SAID_CHARACTERS],
+                message=_error_in(text)[:SAID_CHARACTERS],
             )
         return json.loads(text)

@@ -239,7 +239,8 @@ class ControlPlane:
         address = self.settings.xds_address
         check_free("--xds-address", address)
         server = grpc.aio.server(options=SERVER_OPTIONS)
-        ads = add_ads(server, self.store, self.fleet, self.metrics, door=self.channel.door)
+        door, kept = self.channel.door, self.channel.limits
+        ads = add_ads(server, self.store, self.fleet, self.metrics, door=door, kept=kept)
         try:
             port = self.channel.add_port(server, str(address))
         except RuntimeError as error:  # taken since it was checked

@@ -20,7 +20,7 @@ from tests.support.snapshots import (
     snapshot,
 )
 from tests.support.xds_server import start, xds_server
-from xds_server.ads.stream import MAX_TYPES
+from xds_server.guard.limits import Limits
 
 
 def stream_tasks() -> set[asyncio.Task]:
@@ -102,14 +102,14 @@ async def test_a_request_without_a_type_is_refused(server, client):
 
 async def test_a_stream_cannot_ask_for_types_without_end(server, client):
     server.publish(cluster("p"))
-    for n in range(MAX_TYPES):
+    for n in range(Limits().types):
         await client.subscribe(TypeUrl(f"type.googleapis.com/made.up.{n}"))
         await client.read()
 
     await client.subscribe(CLUSTER)
     code, details = await client.status()
 
-    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "256 types" in details
 
 

@@ -7,6 +7,8 @@ from structlog.typing import FilteringBoundLogger
 from snapshots.snapshot import NodeSnapshot
 from xds_server.ads.shared import Shared
 from xds_server.fleet import NodeRecord
+from xds_server.guard.limits import KEPT_ERROR_CHARACTERS
+from xds_server.line_budget import LineBudget
 from xds_server.protocol.claims import claims_anything
 from xds_server.protocol.events import DeltaRequest, Received, Served, SotwRequest, Verdict
 from xds_server.protocol.fallback import RefusalKey, refusal_key
@@ -25,6 +27,7 @@ class Answers:
         self._record = record
         self._log = log
         self._own: frozenset[RefusalKey] = frozenset()
+        self._lines = LineBudget(shared.clock)
 
     def begin(self, first: SotwRequest | DeltaRequest) -> None:
         """Take up what the node refused before this stream, of which *first* is the first."""
@@ -77,10 +80,14 @@ class Answers:
         self._shared.metrics.rejected(received.type_url)
         if received.suspects:
             return  # it is told when it is known which of them is to blame
+        words = received.error_detail[:KEPT_ERROR_CHARACTERS]
         news = self._shared.fleet.rejected(
-            self._record, received.type_url, received.refused, received.error_detail
+            self._record, received.type_url, received.refused, words
         )
         for rejection in news:
+            left_out = self._lines.take("rejected")
+            if left_out is None:
+                continue
             self._log.warning(
                 "xds.response.rejected",
                 type_url=rejection.type_url,
@@ -88,4 +95,5 @@ class Answers:
                 registry_place=rejection.registry_place,
                 error_message=rejection.error_detail,
                 consequence=REJECTED_ADVICE,
+                left_out=left_out,
             )

@@ -12,6 +12,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from snapshots.type_urls import TypeUrl
 from xds_server.fleet import Node
+from xds_server.guard.limits import KEPT_VERSION_CHARACTERS, READ_ERROR_CHARACTERS
 from xds_server.protocol.events import DeltaRequest, DeltaResponse, SotwRequest, SotwResponse
 
 
@@ -26,7 +27,7 @@ def read_node(node: base_pb2.Node) -> Node:
         id=node.id,
         cluster=node.cluster,
         metadata=_texts_of(node.metadata),
-        envoy_version=text,
+        envoy_version=text[:KEPT_VERSION_CHARACTERS],
         is_envoy=node.user_agent_name == "envoy",
     )
 
@@ -42,6 +43,18 @@ def _shared(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(map(sys.intern, names))
 
 
+def _error_detail(
+    message: discovery_pb2.DiscoveryRequest | discovery_pb2.DeltaDiscoveryRequest,
+) -> str | None:
+    if not message.HasField("error_detail"):
+        return None
+    words: str = message.error_detail.message
+    if len(words) <= READ_ERROR_CHARACTERS:
+        return words
+    # Between two words: half of a name may be the name of another resource.
+    return words[:READ_ERROR_CHARACTERS].rpartition(" ")[0]
+
+
 def read_sotw(message: discovery_pb2.DiscoveryRequest) -> SotwRequest:
     """Return the facts of *message*."""
     return SotwRequest(
@@ -49,7 +62,7 @@ def read_sotw(message: discovery_pb2.DiscoveryRequest) -> SotwRequest:
         resource_names=_shared(message.resource_names),
         version_info=message.version_info,
         response_nonce=message.response_nonce,
-        error_detail=message.error_detail.message if message.HasField("error_detail") else None,
+        error_detail=_error_detail(message),
     )
 
 
@@ -61,7 +74,7 @@ def read_delta(message: discovery_pb2.DeltaDiscoveryRequest) -> DeltaRequest:
         resource_names_unsubscribe=tuple(message.resource_names_unsubscribe),
         initial_resource_versions=MappingProxyType(dict(message.initial_resource_versions)),
         response_nonce=message.response_nonce,
-        error_detail=message.error_detail.message if message.HasField("error_detail") else None,
+        error_detail=_error_detail(message),
     )
 
 

@@ -6,20 +6,27 @@ The methods are generic handlers over protobuf's own messages. The service of on
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import grpc
 from envoy.service.discovery.v3 import discovery_pb2
 from prometheus_client import CollectorRegistry
 
-from xds_server.ads.messages import read_delta, read_node, read_sotw, write_delta, write_sotw
+from xds_server.ads.messages import read_delta, read_sotw, write_delta, write_sotw
 from xds_server.ads.metrics import AdsMetrics
-from xds_server.ads.shared import Shared
-from xds_server.ads.stream import EOF, AdsStream, Variant
+from xds_server.ads.requests import RequestReader
+from xds_server.ads.shared import Shared, Variant
+from xds_server.ads.stream import CANCELLED_WITHIN_S, EOF, OVER, AdsStream
 from xds_server.fleet import Fleet
+from xds_server.guard import limits
+from xds_server.guard.admission import Admission
 from xds_server.guard.door import Door
+from xds_server.guard.limits import Limit, LimitError, Limits
+from xds_server.guard.refusals import Refusals
 from xds_server.protocol.delta import DeltaSession
 from xds_server.protocol.sotw import SotwSession
 from xds_server.store import SnapshotStore
@@ -37,10 +44,13 @@ MAX_WAIT_S = 300
 
 SERVER_OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", limits.GRPC_MESSAGE_BYTES),
+    ("grpc.max_concurrent_streams", limits.STREAMS_PER_CONNECTION),
+    ("grpc.server_handshake_timeout_ms", limits.HANDSHAKE_MS),
+    ("grpc.max_connection_idle_ms", limits.IDLE_CONNECTION_MS),
     # Find out that an Envoy is gone even if its machine vanished without a word.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_time_ms", limits.KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", limits.KEEPALIVE_TIMEOUT_MS),
     ("grpc.http2.max_pings_without_data", 0),
     # Envoys may be set to send keepalives as often as this.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
@@ -55,54 +65,51 @@ SERVER_OPTIONS = (
 )
 """Channel arguments for the `grpc.aio.server` that carries the service."""
 
-DELTA = Variant(
-    "delta",
-    lambda node, _archive: DeltaSession(is_envoy=node.is_envoy),
-    read_delta,
-    write_delta,
-)
-SOTW = Variant(
-    "sotw",
-    lambda node, archive: SotwSession(archive, is_envoy=node.is_envoy),
-    read_sotw,
-    write_sotw,
-)
+METHODS = {"StreamAggregatedResources": "sotw", "DeltaAggregatedResources": "delta"}
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def _variants(kept: Limits) -> dict[str, Variant]:
+    delta = Variant(
+        "delta",
+        lambda node, _archive: DeltaSession(is_envoy=node.is_envoy),
+        RequestReader(discovery_pb2.DeltaDiscoveryRequest, kept),
+        read_delta,
+        write_delta,
+    )
+    sotw = Variant(
+        "sotw",
+        lambda node, archive: SotwSession(archive, is_envoy=node.is_envoy),
+        RequestReader(discovery_pb2.DiscoveryRequest, kept),
+        read_sotw,
+        write_sotw,
+    )
+    return {variant.name: variant for variant in (delta, sotw)}
 
 
 class AdsService:
     """Serve what *store* holds to every Envoy that asks, and tell *fleet* what they answer."""
 
-    def __init__(
-        self,
-        store: SnapshotStore,
-        fleet: Fleet,
-        metrics: CollectorRegistry,
-        door: Door,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._shared = Shared(store, fleet, AdsMetrics(metrics), clock)
+    def __init__(self, shared: Shared, door: Door) -> None:
+        self._shared = shared
         self._door = door
-        if store.current:
-            nodes = tuple(store.current.snapshot.nodes.values())
-            self._shared.archive.remember_all(nodes)
+        self._admission = Admission(shared.limits, shared.clock)
+        if shared.store.current:
+            nodes = tuple(shared.store.current.snapshot.nodes.values())
+            shared.archive.remember_all(nodes)
+            quarantine = shared.fleet.refusals.quarantine
             for node in nodes:
-                self._shared.archive.remember_all(fleet.refusals.quarantine.served_instead(node))
+                shared.archive.remember_all(quarantine.served_instead(node))
 
     def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
-        """Return the handler of the service's two methods."""
+        """Return the handler of the service's two methods; requests stay bytes until measured."""
+        variants = _variants(self._shared.limits)
         return grpc.method_handlers_generic_handler(
             SERVICE_NAME,
             {
-                "StreamAggregatedResources": grpc.stream_stream_rpc_method_handler(
-                    self._behaviour(SOTW),
-                    request_deserializer=discovery_pb2.DiscoveryRequest.FromString,
-                ),
-                "DeltaAggregatedResources": grpc.stream_stream_rpc_method_handler(
-                    self._behaviour(DELTA),
-                    request_deserializer=discovery_pb2.DeltaDiscoveryRequest.FromString,
-                ),
+                method: grpc.stream_stream_rpc_method_handler(self._behaviour(variants[name]))
+                for method, name in METHODS.items()
             },
         )
 
@@ -118,20 +125,49 @@ class AdsService:
         async def serve(_requests: object, context: Context) -> None:
             if refused := self._door.stranger(context):
                 await context.abort(refused.code, refused.details)
-            first = await context.read()
-            if first is EOF:
-                return
-            if not first.node.id:
-                await context.abort(
-                    grpc.StatusCode.INVALID_ARGUMENT,
-                    "the first request of a stream must tell its node, with an id",
-                )
-            if refused := self._door.impostor(context, first.node.id):
-                await context.abort(refused.code, refused.details)
-            stream = AdsStream(context, variant, read_node(first.node), self._shared)
-            await stream.run(first)
+            try:
+                with self._admission.stream():
+                    await self._greet(variant, context)
+            except LimitError as error:
+                await self._shared.refusals.end(context, error)
 
         return serve
+
+    async def _greet(self, variant: Variant, context: Context) -> None:
+        """Serve a stream if its first request is as it should be. Raises LimitError."""
+        data = await self._first(context)
+        if data is EOF:
+            await asyncio.sleep(CANCELLED_WITHIN_S)
+            return
+        size, message = len(data), variant.reader.parse(data)
+        node = variant.reader.read_first(message)
+        if refused := self._door.impostor(context, node.id):
+            await context.abort(refused.code, refused.details)
+        with self._admission.node(node.id) as allowance:
+            await asyncio.sleep(allowance.opened())
+            stream = AdsStream(context, variant, node, self._shared, allowance)
+            stream.begin(message, size)
+            # Of 60 KB, nearly all of them the names of Envoy's extensions.
+            del data, message
+            await stream.run()
+
+    async def _first(self, context: Context) -> Any:  # noqa: ANN401 - bytes, or EOF
+        """Return the first request; without one in time, end the stream and return EOF."""
+        data = EOF
+        async with asyncio.TaskGroup() as tasks:
+            silence = tasks.create_task(self._end_silence(context))
+            with suppress(*OVER):  # the silence has ended the stream
+                data = await context.read()
+            silence.cancel()
+        return data
+
+    async def _end_silence(self, context: Context) -> None:
+        wait_s = self._shared.limits.first_request_s
+        await asyncio.sleep(wait_s)
+        sentence = f"the first request of a stream must be there within {wait_s:g} s"
+        error = LimitError(Limit.SILENCE, sentence, grpc.StatusCode.DEADLINE_EXCEEDED)
+        with suppress(*OVER):
+            await self._shared.refusals.end(context, error)
 
 
 def add_ads(  # noqa: PLR0913 - what is not always needed is given by name
@@ -142,15 +178,18 @@ def add_ads(  # noqa: PLR0913 - what is not always needed is given by name
     clock: Callable[[], float] = time.monotonic,
     *,
     door: Door | None = None,
+    kept: Limits | None = None,
 ) -> AdsService:
     """Add the ADS service to *server*, which should have been made with `SERVER_OPTIONS`.
 
-    Its metrics go into *metrics*, if given; *door* says who may open a stream (None: everybody);
-    *clock* tells seconds, for durations only.
+    Its metrics go into *metrics*, if given; *door* says who may open a stream (None: everybody),
+    and *kept* are the limits of each; *clock* tells seconds, for durations only.
 
     The caller adds ports, starts the server, and at the end calls `close` on what is returned here,
     then `server.stop(grace)`.
     """
-    service = AdsService(store, fleet, metrics or CollectorRegistry(), door or Door(), clock)
+    metrics, kept = metrics or CollectorRegistry(), kept or Limits()
+    shared = Shared(store, fleet, AdsMetrics(metrics), clock, kept, Refusals(metrics, clock))
+    service = AdsService(shared, door or Door())
     server.add_generic_rpc_handlers((service.handler(),))
     return service

@@ -7,51 +7,32 @@ from a live RPC, nor put under a timeout: that would break it.
 from __future__ import annotations
 
 import asyncio
-import itertools
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from time import thread_time
 from typing import Any
 
 import grpc
-import structlog
 
 from snapshots.type_urls import CLUSTER, LISTENER, TypeUrl
 from xds_server.ads.answers import Answers
 from xds_server.ads.gate import Gate
-from xds_server.ads.shared import Shared
+from xds_server.ads.notes import StreamNotes
+from xds_server.ads.requests import count_names
+from xds_server.ads.shared import Shared, Variant
 from xds_server.fleet import Node
-from xds_server.protocol.archive import Archive
-from xds_server.protocol.events import DeltaResponse, Received, SotwResponse
+from xds_server.guard.allowance import Allowance
+from xds_server.guard.limits import Limit, LimitError
+from xds_server.protocol.events import DeltaRequest, Received, SotwRequest, Verdict
 from xds_server.store import Published
 
-log = structlog.get_logger()
-
 EOF = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in grpc-stubs
-"""What `read` returns after the client's last message."""
+"""What `read` returns after the client's last message, and when the RPC has failed."""
 
-_stream_ids = itertools.count(1)
+OVER = (grpc.aio.AbortError, grpc.aio.InternalError)
+"""What is raised when the RPC was aborted by another task of ours, or has failed."""
 
-MAX_TYPES = 256
-"""Types that one stream may ask for: Envoy has about twenty."""
-
-CLOSED_ADVICE = (
-    "an Envoy that still runs routes on with what it has, and gets no edit until it is back"
-)
-UNMATCHED_ADVICE = (
-    "this Envoy is told to listen on nothing; give a gateway its node_cluster, node_id or "
-    "node_metadata"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """How the two variants of the protocol differ for a stream."""
-
-    name: str
-    new_session: Callable[[Node, Archive], Any]
-    read: Callable[[Any], Any]
-    write: Callable[[Any], Any]
+CANCELLED_WITHIN_S = 0.05
+"""When an RPC fails, gRPC lets `read` return first and cancels its task right after that."""
 
 
 class AdsStream:
@@ -63,46 +44,50 @@ class AdsStream:
         variant: Variant,
         node: Node,
         shared: Shared,
+        allowance: Allowance,
     ) -> None:
         self._context = context
         self._variant = variant
         self._node = node
         self._shared = shared
+        self._allowance = allowance
         self._session = variant.new_session(node, shared.archive)
-        self._record = shared.fleet.opened(node, variant.name)
+        self._notes = StreamNotes(node, variant.name, shared)
+        self._answers = Answers(shared, self._notes.record, self._notes.log)
+        self._gate = Gate(self._notes.log)
         self._offered: Published | None = None
         self._offered_at: float | None = None
-        self._has_gateway = True
-        """Until it is found out."""
+        self._claimed = 0
+        """How many resources the client said that it holds."""
         self._wake = asyncio.Event()
-        self._ended = False
-        self._problem = ""
-        self._log = log.bind(stream_id=next(_stream_ids), node_id=node.id)
-        self._gate = Gate(self._log)
-        self._answers = Answers(shared, self._record, self._log)
+        self._ended = asyncio.Event()
+        self._problem: LimitError | None = None
 
-    async def run(self, first: Any) -> None:  # noqa: ANN401 - a request of either variant
-        """Serve the stream until the client ends it, asks for something impossible, or we close."""
-        self._log.info(
-            "xds.stream.opened",
-            node_cluster=self._node.cluster,
-            variant=self._variant.name,
-            envoy_version=self._node.envoy_version,
-        )
-        self._shared.metrics.streams.inc()
+    def begin(self, message: Any, size: int) -> None:  # noqa: ANN401 - a request of either variant
+        """Take the first request, of *size* bytes; it is not kept."""
         try:
-            self._answers.begin(self._variant.read(first))
+            request = self._read_request(message, size)
+            self._answers.begin(request)
             self._offer()
-            self._receive(first)
-            await self._serve()
-            if self._problem:
-                await self._context.abort(grpc.StatusCode.INVALID_ARGUMENT, self._problem)
+            self._receive(request, size)
+        except LimitError as problem:
+            self._problem = problem
+        except BaseException:
+            self._notes.closed()
+            raise
+
+    async def run(self) -> None:
+        """Serve the stream until the client ends it, goes beyond a limit, or we close."""
+        try:
+            if self._problem is None:
+                with suppress(*OVER):
+                    # Else the first response brings it, and no status could be sent meanwhile.
+                    await self._context.send_initial_metadata(())
+                await self._serve()
+            else:
+                await self._refuse(self._problem)
         finally:
-            self._shared.metrics.streams.dec()
-            self._shared.fleet.closed(self._record)
-            self._log.info(
-                "xds.stream.closed", revision=self._record.revision, consequence=CLOSED_ADVICE
-            )
+            self._notes.closed()
 
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -118,26 +103,47 @@ class AdsStream:
 
     async def _read(self) -> None:
         with suppress(grpc.aio.AbortError):  # raised here when _watch_closing aborts
-            while not self._problem:
-                message = await self._context.read()
-                if message is EOF:
-                    break
-                self._receive(message)
+            # No name is given to a request here: it would be kept until the next one comes.
+            while self._problem is None and self._take_data(await self._context.read()):
+                await self._pause()
         self._end()
+        if self._problem is not None:
+            with suppress(*OVER):
+                await self._refuse(self._problem)
+        else:
+            await asyncio.sleep(CANCELLED_WITHIN_S)
+
+    async def _pause(self) -> None:
+        """Leave the loop to others, if this node has had much of it."""
+        if pause_s := self._allowance.pause_s():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._ended.wait()
+
+    async def _refuse(self, problem: LimitError) -> None:
+        await self._shared.refusals.end(self._context, problem, self._node.id)
 
     async def _write(self) -> None:
-        while not self._ended:
-            self._wake.clear()
-            while not self._ended:
-                response = self._gate.pass_on(self._offered, self._session.next_response)
-                if response is None:
-                    break
-                self._note_sent(response)
-                encoded = self._shared.encoder.encode(response, self._variant.write)
-                await self._context.write(encoded)
-            self._note_progress()
-            if not self._ended:
-                await self._wake.wait()
+        with suppress(*OVER):  # its reader hears of it, too
+            while not self._ended.is_set():
+                self._wake.clear()
+                while (encoded := self._next_response()) is not None:
+                    await self._context.write(encoded)
+                self._note_progress()
+                if not self._ended.is_set():
+                    await self._wake.wait()
+
+    def _next_response(self) -> bytes | None:
+        if self._ended.is_set():
+            return None
+        began = thread_time()
+        response = self._gate.pass_on(self._offered, self._session.next_response)
+        if response is None:
+            return None
+        self._notes.sent(response, self._session.target_version(response.type_url))
+        encoded = self._shared.encoder.encode(response, self._variant.write)
+        self._allowance.worked(thread_time() - began)
+        return encoded
 
     async def _watch_store(self) -> None:
         while True:
@@ -152,11 +158,11 @@ class AdsStream:
     async def _watch_closing(self) -> None:
         await self._shared.closing.wait()
         self._end()
-        with suppress(grpc.aio.AbortError):  # which also ends the read that is going on
+        with suppress(*OVER):  # which also ends the read that is going on
             await self._context.abort(grpc.StatusCode.UNAVAILABLE, "the control plane is stopping")
 
     def _end(self) -> None:
-        self._ended = True
+        self._ended.set()
         self._wake.set()
 
     def _offer(self) -> None:
@@ -169,68 +175,92 @@ class AdsStream:
             self._offered_at = self._shared.clock() if self._offered else None
             self._offered = published
         desired = self._node.view(published.snapshot)
-        self._note_gateway(desired.gateway)
+        self._notes.gateway(desired.gateway)
         self._session.offer(self._answers.served(desired))
         self._wake.set()
 
-    def _receive(self, message: Any) -> None:  # noqa: ANN401 - a request of either variant
+    def _take_data(self, data: Any) -> bool:  # noqa: ANN401 - bytes, or EOF
+        """Take what was read; return whether there may be more."""
+        if data is EOF:
+            return False
+        began = thread_time()
+        try:
+            request = self._read_request(self._variant.reader.parse(data), len(data))
+            self._receive(request, len(data))
+        except LimitError as problem:
+            self._problem = problem
+        self._allowance.worked(thread_time() - began)
+        return True
+
+    def _read_request(self, message: Any, size: int) -> SotwRequest | DeltaRequest:  # noqa: ANN401 - of either variant
+        """Return what *message* says. Raises LimitError if that is more than may be kept."""
         asked: frozenset[TypeUrl] = self._session.subscribed_types
-        if not message.type_url:
-            self._problem = "a request on an aggregated stream must tell its type_url"
-            return
-        if len(asked) >= MAX_TYPES and message.type_url not in asked:
-            self._problem = f"a stream can ask for {MAX_TYPES} types at most"
-            return
-        request = self._variant.read(message)
-        if request.type_url not in asked and self._offered:
-            desired = self._node.view(self._offered.snapshot)
-            self._gate.look(self._offered, desired, self._answers.served(desired), request)
-            if self._answers.claims(desired, request):
-                self._offer()
+        if message.type_url not in asked and len(asked) >= self._shared.limits.types:
+            limit = f"a stream can ask for {self._shared.limits.types} types at most"
+            raise LimitError(Limit.TYPES, limit)
+        if (told := count_names(message)) > self._session.subscribed_names:
+            self._check_names(told)  # fewer are repeated, or taken back
+        request: SotwRequest | DeltaRequest = self._variant.read(message)
+        self._variant.reader.check(request, size)
+        return request
+
+    def _receive(self, request: SotwRequest | DeltaRequest, size: int) -> None:
+        """Hand a request to the session. Raises LimitError."""
+        if request.type_url not in self._session.subscribed_types:
+            self._look_at_first(request)
+        names: int = self._session.subscribed_names
         received: Received = self._session.receive(request)
+        if received.verdict not in (Verdict.ACK, Verdict.NACK):
+            self._allowance.asked(size)
+        if self._session.subscribed_names > names:
+            self._check_names(self._session.subscribed_names)
         if self._answers.note(received, self._gateway()):
             self._offer()
         self._wake.set()
 
-    def _note_gateway(self, gateway: str) -> None:
-        """Tell, once for each change of it, that no gateway wants this node."""
-        if not gateway and self._has_gateway:
-            self._log.warning(
-                "xds.node.unmatched",
-                node_cluster=self._node.cluster,
-                node_metadata=dict(self._node.metadata),
-                consequence=UNMATCHED_ADVICE,
+    def _look_at_first(self, request: SotwRequest | DeltaRequest) -> None:
+        """Look at the first request for a type, which tells what the client holds."""
+        self._take_claims(request)
+        self._notes.asked(request.type_url)
+        if self._offered:
+            desired = self._node.view(self._offered.snapshot)
+            self._gate.look(self._offered, desired, self._answers.served(desired), request)
+            if self._answers.claims(desired, request):
+                self._offer()
+
+    def _take_claims(self, request: SotwRequest | DeltaRequest) -> None:
+        if isinstance(request, DeltaRequest):
+            self._claimed += len(request.initial_resource_versions)
+            self._check_names(self._claimed)
+
+    def _check_names(self, count: int) -> None:
+        limits = self._shared.limits
+        if not limits.names_among(self._count_resources, count):
+            raise LimitError(
+                Limit.NAMES,
+                f"a stream can subscribe to {limits.names} names, and say that it holds as many",
             )
-        self._has_gateway = bool(gateway)
+
+    def _count_resources(self) -> int:
+        published = self._shared.store.current
+        if published is None:
+            return 0
+        types = self._node.view(published.snapshot).types.values()
+        return sum(len(of_type.resources) for of_type in types)
 
     def _gateway(self) -> str:
         if self._offered is None:
             return ""
         return self._node.view(self._offered.snapshot).gateway
 
-    def _note_sent(self, response: SotwResponse | DeltaResponse) -> None:
-        self._shared.metrics.sent(response.type_url)
-        version = self._session.target_version(response.type_url)
-        self._shared.fleet.sent(self._record, response.type_url, version)
-        self._log.debug(
-            "xds.response.sent",
-            type_url=response.type_url,
-            nonce=response.nonce,
-            resource_count=len(response.resources),
-        )
-
     def _note_progress(self) -> None:
         if self._offered is None:
             return
-        snapshot = self._offered.snapshot
-        self._record.awaits_answer = self._session.awaits_answer
-        self._shared.fleet.taken(self._record, self._session.taken())
+        self._notes.taken(self._session.taken(), awaits_answer=self._session.awaits_answer)
         if not self._in_sync():
-            self._shared.fleet.diverged(self._record)
+            self._notes.behind()
             return
-        news = self._shared.fleet.converged(self._record, snapshot)
-        if news and self._offered_at is not None:
-            self._shared.metrics.convergence.observe(self._shared.clock() - self._offered_at)
+        self._notes.converged(self._offered.snapshot, self._offered_at)
         self._offered_at = None
 
     def _in_sync(self) -> bool:

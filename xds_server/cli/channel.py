@@ -1,4 +1,4 @@
-"""The options by which `modelyard serve` guards the control channel."""
+"""The options by which `modelyard serve` guards and bounds the control channel."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 from xds_server.cli.options import option
 from xds_server.guard.certificates import TlsFiles
 from xds_server.guard.channel import ChannelSettings
+from xds_server.guard.limits import Limits
 
 
 def channel_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -23,11 +24,20 @@ def channel_options(command: Callable[..., Any]) -> Callable[..., Any]:
         tls_key: Path | None,
         client_ca: Path | None,
         token_file: Path | None,
+        max_streams: int,
         **others: object,
     ) -> object:
         tls = _tls(tls_cert, tls_key, client_ca)
-        return command(channel=ChannelSettings(tls, token_file), **others)
+        limits = Limits(streams=max_streams)
+        return command(channel=ChannelSettings(tls, token_file, limits), **others)
 
+    with_settings = option(
+        "--max-streams",
+        type=click.IntRange(1, 1_000_000),
+        default=Limits().streams,
+        metavar="NUMBER",
+        help="How many xDS streams may be open; an Envoy has one. More are refused.",
+    )(with_settings)
     for name, text in reversed(
         (
             ("--tls-cert", "Speak TLS to Envoys, with the certificate in this PEM file; followed."),

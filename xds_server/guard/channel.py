@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import grpc
 from xds_server.guard.certificates import ServerCertificates, TlsFiles
 from xds_server.guard.door import Door
 from xds_server.guard.followed import FollowedFiles
+from xds_server.guard.limits import Limits
 from xds_server.guard.tokens import Tokens, token_file
 
 
@@ -22,6 +23,7 @@ class ChannelSettings:
 
     tls: TlsFiles | None = None
     token_file: Path | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 class Channel:
@@ -32,6 +34,7 @@ class Channel:
         self._tokens: FollowedFiles[Tokens] | None = None
         if settings.token_file:
             self._tokens = token_file(settings.token_file)
+        self.limits = settings.limits
         certified = settings.tls is not None and settings.tls.client_ca is not None
         self.door = Door(certified, self._tokens)
 

@@ -144,7 +144,7 @@ class Ledger:
     def unsubscribed(self) -> None:
         """Forget what the client holds and no longer wants."""
         wants = self.subscription.wants
-        known = (*self.client.names(), *self.changes, *self.awaited)
+        known = (*self.client.names(), *self.changes, *self.awaited, *self._resend)
         gone = {name for name in known if not wants(name)}
         for name in gone:
             self.client.drop(name)

@@ -52,6 +52,11 @@ class Session(ABC, Generic[ResponseT]):
         """Whether the client has been sent something that it has not answered."""
         return any(ledger.outstanding for ledger in self._ledgers.values())
 
+    @property
+    def subscribed_names(self) -> int:
+        """How many names the client asked for on this stream, of all types."""
+        return sum(len(ledger.subscription.names) for ledger in self._ledgers.values())
+
     def offer(self, served: Served) -> None:
         """Aim at what is *served* to this node from now on."""
         self._served = served

@@ -52,14 +52,17 @@ class RawClient(asyncio.Protocol):
         self.stream_ended = asyncio.Event()
         self.status: dict[str, str] = {}
         self._own_window = window
+        self._has_greeted = False
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._decoder = hpack.Decoder()
+        self._initial_window = 65_535
         self._windows = {0: 65_535, STREAM: 65_535}
         self._room = asyncio.Event()
 
     def greet(self) -> None:
         """Begin HTTP/2: who does not has said nothing at all."""
+        self._has_greeted = True
         self._write(PREFACE + settings({Setting.INITIAL_WINDOW_SIZE: self._own_window}))
         if self._own_window > 2**16:
             self._write(window_update(0, WINDOW - 2**16))
@@ -91,6 +94,11 @@ class RawClient(asyncio.Protocol):
             for stream_id in self._windows:
                 self._windows[stream_id] -= size
         return not data
+
+    def done(self) -> None:
+        """Say that nothing more will be sent."""
+        if not self.stream_ended.is_set():
+            self._write(frame(Frame.DATA, Flag.END_STREAM, STREAM, b""))
 
     def say(self, data: bytes) -> None:
         """Write *data* as it is."""
@@ -127,6 +135,8 @@ class RawClient(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.received_bytes += len(data)
+        if not self._has_greeted:
+            return
         self._buffer += data
         at, end = 0, len(self._buffer)
         while end - at >= HEAD_BYTES:
@@ -156,7 +166,8 @@ class RawClient(asyncio.Protocol):
     def _take_settings(self, values: Sequence[tuple[int, int]]) -> None:
         for setting, value in values:
             if setting == Setting.INITIAL_WINDOW_SIZE:
-                self._windows[STREAM] += value - 65_535
+                self._windows[STREAM] += value - self._initial_window
+                self._initial_window = value
         self._write(SETTINGS_ACK)
 
     def _end(self) -> None:

@@ -15,6 +15,7 @@ from tests.support.ads_client import AdsClient
 from tests.support.snapshots import snapshot
 from xds_server.ads import SERVER_OPTIONS, AdsService, add_ads
 from xds_server.fleet import Fleet
+from xds_server.guard.limits import Limits
 from xds_server.store import SnapshotStore
 
 
@@ -41,13 +42,19 @@ class XdsServer:
 
 
 @asynccontextmanager
-async def xds_server(fleet: Fleet | None = None) -> AsyncIterator[XdsServer]:
-    """Run a server on a free port until the end of the block."""
+async def xds_server(
+    fleet: Fleet | None = None, kept: Limits | None = None, **options: int
+) -> AsyncIterator[XdsServer]:
+    """Run a server on a free port until the end of the block.
+
+    *options* are channel arguments without their `grpc.`, in place of ours.
+    """
     store = SnapshotStore()
     fleet = fleet or Fleet(store, lambda origin: "registry.yaml:1:1 (" + ".".join(origin) + ")")
     metrics = CollectorRegistry()
-    server = grpc.aio.server(options=SERVER_OPTIONS)
-    ads = add_ads(server, store, fleet, metrics)
+    ours = dict(SERVER_OPTIONS) | {f"grpc.{name}": value for name, value in options.items()}
+    server = grpc.aio.server(options=tuple(ours.items()))
+    ads = add_ads(server, store, fleet, metrics, kept=kept)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

@@ -51,6 +51,8 @@ SERVER_OPTIONS = (
     # Find out that an Envoy is gone even if its machine vanished without a word.
     ("grpc.keepalive_time_ms", limits.KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", limits.KEEPALIVE_TIMEOUT_MS),
+    # Of any ping; a minute unless told otherwise, and the longer one of the two counts.
+    ("grpc.http2.ping_timeout_ms", limits.KEEPALIVE_TIMEOUT_MS),
     ("grpc.http2.max_pings_without_data", 0),
     # Envoys may be set to send keepalives as often as this.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),

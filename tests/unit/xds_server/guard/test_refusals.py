@@ -1,0 +1,85 @@
+"""What is said of streams that a limit has ended."""
+
+import asyncio
+
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from xds_server.guard.limits import Limit, LimitError
+from xds_server.guard.refusals import SAID_AGAIN_AFTER_S, Refusals
+
+
+class Call:
+    """A stream that remembers how it was ended."""
+
+    def __init__(self, peer):
+        self._peer = peer
+        self.ended = None
+
+    def peer(self):
+        return self._peer
+
+    async def abort(self, code, details):
+        self.ended = (code, details)
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def end(refusals, peer="ipv4:10.0.0.1:4000", node_id="", limit=Limit.NAMES):
+    call = Call(peer)
+    asyncio.run(refusals.end(call, LimitError(limit, "too many"), node_id))
+    return call
+
+
+def test_the_client_is_told_and_every_end_is_counted():
+    metrics = CollectorRegistry()
+    refusals = Refusals(metrics)
+    calls = [end(refusals, node_id="a") for _ in range(3)]
+    error = LimitError(Limit.NAMES, "too many")
+
+    assert {call.ended for call in calls} == {(error.code, "too many")}
+    assert metrics.get_sample_value("modelyard_xds_streams_limited_total", {"limit": "names"}) == 3
+
+
+def test_one_line_tells_of_a_node_and_a_limit_until_a_minute_has_passed():
+    clock = Clock()
+    refusals = Refusals(CollectorRegistry(), clock)
+    with capture_logs() as lines:
+        end(refusals, node_id="a")
+        end(refusals, node_id="a", peer="ipv4:10.0.0.1:4001")
+        end(refusals, node_id="a", limit=Limit.TYPES)
+        end(refusals, node_id="b")
+        clock.now += SAID_AGAIN_AFTER_S
+        end(refusals, node_id="a")
+
+    assert [(line["node_id"], line["limit"]) for line in lines] == [
+        ("a", "names"), ("a", "types"), ("b", "names"), ("a", "names")
+    ]  # fmt: skip
+
+
+def test_who_has_no_node_yet_is_known_by_the_address_whatever_the_port():
+    refusals = Refusals(CollectorRegistry())
+    with capture_logs() as lines:
+        end(refusals, peer="ipv4:10.0.0.1:4000")
+        end(refusals, peer="ipv4:10.0.0.1:4001")
+        end(refusals, peer="ipv4:10.0.0.2:4000")
+
+    assert [line["peer"] for line in lines] == ["ipv4:10.0.0.1:4000", "ipv4:10.0.0.2:4000"]
+
+
+def test_of_many_nodes_there_are_ten_lines_in_a_second():
+    clock = Clock()
+    refusals = Refusals(CollectorRegistry(), clock)
+    with capture_logs() as lines:
+        for n in range(2_000):
+            end(refusals, node_id=f"node-{n}")
+        clock.now += 1
+        end(refusals, node_id="one more")
+
+    assert [line["left_out"] for line in lines] == [0] * 10 + [1_990]

@@ -18,7 +18,7 @@ GRPC_MESSAGE_BYTES: Final = 16 * 2**20
 what is between this and `Limits.request_bytes` is refused with both."""
 STREAMS_PER_CONNECTION: Final = 100
 """An Envoy has one of xDS, and one of load reports; gRPC makes the next ones wait."""
-HANDSHAKE_MS: Final = 10_000
+HANDSHAKE_MS: Final = 30_000
 """Until TLS and the settings of HTTP/2 have been exchanged; gRPC's own value is two minutes."""
 IDLE_CONNECTION_MS: Final = 60_000
 """How long a connection stays without a stream: Envoy opens its stream at once."""
@@ -76,9 +76,9 @@ class Limits:
     streams_per_node: int = 16
     """An Envoy has one, and a second one for the moment in which it reconnects. More of them have
     the same node id by mistake, or one of them opens streams and forgets them."""
-    first_request_s: float = 30.0
+    first_request_s: float = 60.0
     """Until it must be there. Envoy sends it with the stream; thousands that come at once are read
-    in seconds."""
+    in less than a minute."""
     request_bytes: int = 8 * 2**20
     """At 10,000 models the largest request, by which a delta Envoy reconnects and tells what it
     holds, has half a megabyte."""

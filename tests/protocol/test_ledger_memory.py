@@ -26,4 +26,5 @@ def test_names_that_exist_nowhere_are_forgotten_with_their_subscription():
     talk.subscribe(ENDPOINT, "pool/p")
     talk.settle()
 
-    assert not [name for name in kept(talk.session._ledgers[ENDPOINT]) if "made-up" in name]
+    ledger = talk.session._ledgers[ENDPOINT]  # noqa: SLF001 - memory is not seen from outside
+    assert not [name for name in kept(ledger) if "made-up" in name]

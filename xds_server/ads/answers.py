@@ -81,9 +81,7 @@ class Answers:
         if received.suspects:
             return  # it is told when it is known which of them is to blame
         words = received.error_detail[:KEPT_ERROR_CHARACTERS]
-        news = self._shared.fleet.rejected(
-            self._record, received.type_url, received.refused, words
-        )
+        news = self._shared.fleet.rejected(self._record, received.type_url, received.refused, words)
         for rejection in news:
             left_out = self._lines.take("rejected")
             if left_out is None:

@@ -50,9 +50,7 @@ class StreamNotes:
         """Note that the stream has ended."""
         self._shared.metrics.streams.dec()
         self._shared.fleet.closed(self.record)
-        self.log.info(
-            "xds.stream.closed", revision=self.record.revision, consequence=CLOSED_ADVICE
-        )
+        self.log.info("xds.stream.closed", revision=self.record.revision, consequence=CLOSED_ADVICE)
 
     def asked(self, type_url: TypeUrl) -> None:
         """Note that the client asked for a type; one that is not served is told of once."""

@@ -25,8 +25,8 @@ from xds_server.fleet import Fleet
 from xds_server.guard import limits
 from xds_server.guard.admission import Admission
 from xds_server.guard.door import Door
+from xds_server.guard.endings import Endings
 from xds_server.guard.limits import Limit, LimitError, Limits
-from xds_server.guard.refusals import Refusals
 from xds_server.protocol.delta import DeltaSession
 from xds_server.protocol.sotw import SotwSession
 from xds_server.store import SnapshotStore
@@ -131,7 +131,7 @@ class AdsService:
                 with self._admission.stream():
                     await self._greet(variant, context)
             except LimitError as error:
-                await self._shared.refusals.end(context, error)
+                await self._shared.endings.end(context, error)
 
         return serve
 
@@ -169,7 +169,7 @@ class AdsService:
         sentence = f"the first request of a stream must be there within {wait_s:g} s"
         error = LimitError(Limit.SILENCE, sentence, grpc.StatusCode.DEADLINE_EXCEEDED)
         with suppress(*OVER):
-            await self._shared.refusals.end(context, error)
+            await self._shared.endings.end(context, error)
 
 
 def add_ads(  # noqa: PLR0913 - what is not always needed is given by name
@@ -191,7 +191,7 @@ def add_ads(  # noqa: PLR0913 - what is not always needed is given by name
     then `server.stop(grace)`.
     """
     metrics, kept = metrics or CollectorRegistry(), kept or Limits()
-    shared = Shared(store, fleet, AdsMetrics(metrics), clock, kept, Refusals(metrics, clock))
+    shared = Shared(store, fleet, AdsMetrics(metrics), clock, kept, Endings(metrics, clock))
     service = AdsService(shared, door or Door())
     server.add_generic_rpc_handlers((service.handler(),))
     return service

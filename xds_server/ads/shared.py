@@ -12,8 +12,8 @@ from xds_server.ads.metrics import AdsMetrics
 from xds_server.ads.requests import RequestReader
 from xds_server.bell import Bell
 from xds_server.fleet import Fleet, Node
+from xds_server.guard.endings import Endings
 from xds_server.guard.limits import Limits
-from xds_server.guard.refusals import Refusals
 from xds_server.protocol.archive import Archive
 from xds_server.store import SnapshotStore
 
@@ -38,7 +38,7 @@ class Shared:
     metrics: AdsMetrics
     clock: Callable[[], float]
     limits: Limits
-    refusals: Refusals
+    endings: Endings
     archive: Archive = field(default_factory=Archive)
     quarantine_changed: Bell = field(default_factory=Bell)
     closing: asyncio.Event = field(default_factory=asyncio.Event)

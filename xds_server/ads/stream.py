@@ -121,7 +121,7 @@ class AdsStream:
                     await self._ended.wait()
 
     async def _refuse(self, problem: LimitError) -> None:
-        await self._shared.refusals.end(self._context, problem, self._node.id)
+        await self._shared.endings.end(self._context, problem, self._node.id)
 
     async def _write(self) -> None:
         with suppress(*OVER):  # its reader hears of it, too

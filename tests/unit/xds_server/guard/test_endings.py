@@ -5,8 +5,8 @@ import asyncio
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
+from xds_server.guard.endings import SAID_AGAIN_AFTER_S, Endings
 from xds_server.guard.limits import Limit, LimitError
-from xds_server.guard.refusals import SAID_AGAIN_AFTER_S, Refusals
 
 
 class Call:
@@ -31,16 +31,16 @@ class Clock:
         return self.now
 
 
-def end(refusals, peer="ipv4:10.0.0.1:4000", node_id="", limit=Limit.NAMES):
+def end(endings, peer="ipv4:10.0.0.1:4000", node_id="", limit=Limit.NAMES):
     call = Call(peer)
-    asyncio.run(refusals.end(call, LimitError(limit, "too many"), node_id))
+    asyncio.run(endings.end(call, LimitError(limit, "too many"), node_id))
     return call
 
 
 def test_the_client_is_told_and_every_end_is_counted():
     metrics = CollectorRegistry()
-    refusals = Refusals(metrics)
-    calls = [end(refusals, node_id="a") for _ in range(3)]
+    endings = Endings(metrics)
+    calls = [end(endings, node_id="a") for _ in range(3)]
     error = LimitError(Limit.NAMES, "too many")
 
     assert {call.ended for call in calls} == {(error.code, "too many")}
@@ -49,14 +49,14 @@ def test_the_client_is_told_and_every_end_is_counted():
 
 def test_one_line_tells_of_a_node_and_a_limit_until_a_minute_has_passed():
     clock = Clock()
-    refusals = Refusals(CollectorRegistry(), clock)
+    endings = Endings(CollectorRegistry(), clock)
     with capture_logs() as lines:
-        end(refusals, node_id="a")
-        end(refusals, node_id="a", peer="ipv4:10.0.0.1:4001")
-        end(refusals, node_id="a", limit=Limit.TYPES)
-        end(refusals, node_id="b")
+        end(endings, node_id="a")
+        end(endings, node_id="a", peer="ipv4:10.0.0.1:4001")
+        end(endings, node_id="a", limit=Limit.TYPES)
+        end(endings, node_id="b")
         clock.now += SAID_AGAIN_AFTER_S
-        end(refusals, node_id="a")
+        end(endings, node_id="a")
 
     assert [(line["node_id"], line["limit"]) for line in lines] == [
         ("a", "names"), ("a", "types"), ("b", "names"), ("a", "names")
@@ -64,22 +64,22 @@ def test_one_line_tells_of_a_node_and_a_limit_until_a_minute_has_passed():
 
 
 def test_who_has_no_node_yet_is_known_by_the_address_whatever_the_port():
-    refusals = Refusals(CollectorRegistry())
+    endings = Endings(CollectorRegistry())
     with capture_logs() as lines:
-        end(refusals, peer="ipv4:10.0.0.1:4000")
-        end(refusals, peer="ipv4:10.0.0.1:4001")
-        end(refusals, peer="ipv4:10.0.0.2:4000")
+        end(endings, peer="ipv4:10.0.0.1:4000")
+        end(endings, peer="ipv4:10.0.0.1:4001")
+        end(endings, peer="ipv4:10.0.0.2:4000")
 
     assert [line["peer"] for line in lines] == ["ipv4:10.0.0.1:4000", "ipv4:10.0.0.2:4000"]
 
 
 def test_of_many_nodes_there_are_ten_lines_in_a_second():
     clock = Clock()
-    refusals = Refusals(CollectorRegistry(), clock)
+    endings = Endings(CollectorRegistry(), clock)
     with capture_logs() as lines:
         for n in range(2_000):
-            end(refusals, node_id=f"node-{n}")
+            end(endings, node_id=f"node-{n}")
         clock.now += 1
-        end(refusals, node_id="one more")
+        end(endings, node_id="one more")
 
     assert [line["left_out"] for line in lines] == [0] * 10 + [1_990]

@@ -24,7 +24,7 @@ MAX_SAID = 1_000
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class Refusals:
+class Endings:
     """Ends streams, says why once for each client and limit, and counts all of them."""
 
     def __init__(self, metrics: CollectorRegistry, clock: Callable[[], float] = monotonic) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 
 from snapshots.ir import model as ir
 from snapshots.ir import names
@@ -110,6 +111,9 @@ def _by_name(gateway: ir.Gateway, request: Request, model: str, read: str) -> Ex
         nothing = "no model, alias or adapter has this name"
         if gateway.has_wildcards:
             nothing += ", and no wildcard matches it"
+        near = get_close_matches(model, (r.name for r in gateway.routes if not r.is_wildcard), n=1)
+        if near:
+            nothing += f"; did you mean {near[0]!r}?"
         return _answered(gateway, 404, (read, nothing), scope="")
     why = [read]
     if route.is_wildcard:

@@ -89,10 +89,11 @@ class Rollout:
             if waited_s >= self._late_after_s and not is_said:
                 is_said = True
                 _say_late(revision, progress, waited_s)
-            await asyncio.sleep(LOOK_AGAIN_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._late_after_s / 4):
                     await self._fleet.changed.heard()
+            # After the bell: what happens meanwhile is seen by the next look.
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     def _is_goal(self, revision: str) -> bool:
         current = self._store.current

@@ -39,7 +39,7 @@ def test_an_unknown_command_is_wrong_usage():
 
     assert ran.returncode == 2
     assert ran.stdout == ""
-    assert "No such command 'nope'" in ran.stderr
+    assert "no command is named 'nope'" in ran.stderr
 
 
 @pytest.mark.parametrize(

@@ -157,6 +157,13 @@ async def test_a_control_plane_that_does_not_answer_is_one_line(tmp_path):
         assert "does not answer" in ended.stderr
 
 
+async def test_who_waits_for_a_control_plane_that_does_not_answer_is_told(tmp_path):
+    ended = await command.run("wait", "--timeout", "3s", "--status-url", NOBODY)
+
+    told, error = ended.stderr.splitlines()
+    assert told == f"{error.removeprefix('Error: ')}; waiting for it"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -11,7 +11,14 @@ from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry
 
 from tests.support.browser import BROWSER, tab
-from xds_server.node_status import NodeStatus, PastRejection, Rejection, TypeStatus, written
+from xds_server.node_status import (
+    NodeStatus,
+    PastRejection,
+    Rejection,
+    RejectionElsewhere,
+    TypeStatus,
+    written,
+)
 from xds_server.status.views import RegistryView, StatusView, status_view
 from xds_server.status.web import status_app
 
@@ -105,6 +112,25 @@ async def test_the_line_to_blame_is_told_once_for_all_who_refuse_it(tmp_path):
         assert await shown.text("#blamed h2") == "12 Envoys refuse Cluster pool/llama-1b"
         assert await shown.text("#blamed .place") == REFUSAL.registry_place
         assert (await shown.text("#blamed .faint")).endswith("envoy-8, envoy-9 and 2 more")
+
+
+async def test_envoys_that_are_not_given_what_another_refused_are_told_with_the_line(tmp_path):
+    facts = {name: getattr(REFUSAL, name) for name in REFUSAL.__slots__}
+    kept = replace(behind("envoy-2"), kept_from=RejectionElsewhere(**facts, by="envoy-1"))
+    not_given = "So it is not given to envoy-2"
+
+    async with page(view(refusing("envoy-1"), kept), tmp_path) as shown:
+        assert await shown.text("#blamed h2") == "1 Envoy refuses Cluster pool/llama-1b"
+        assert await shown.text("#blamed p:last-child") == not_given
+        why = await shown.text("tr.detail p.wait")
+        assert why == "is not given Cluster pool/llama-1b, which envoy-1 refused"
+
+    async with page(view(node("envoy-1"), kept), tmp_path / "gone") as shown:
+        assert await shown.text("#blamed h2") == "envoy-1 refused Cluster pool/llama-1b"
+        assert await shown.text("#blamed .place") == REFUSAL.registry_place
+        assert await shown.text("#summary") == (
+            "1 of 2 Envoys is not given a part of this revision, as another refused it"
+        )
 
 
 async def test_of_a_thousand_those_that_want_attention_come_first_and_the_rest_is_folded(

@@ -6,6 +6,7 @@ A command's module is imported only when it is used, so that `modelyard --help` 
 from __future__ import annotations
 
 import importlib
+from difflib import get_close_matches
 
 import click
 from typing_extensions import override
@@ -42,6 +43,16 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"xds_server.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
+
+    @override
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+            ctx.fail(f"no command is named {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
 
     @override
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

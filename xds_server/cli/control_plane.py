@@ -119,7 +119,7 @@ def ask(status: StatusAddress, path: str, headers: Mapping[str, str] = {}) -> An
         said = f"{error.status} {error.message}"
         raise click.ClickException(f"{url} does not answer as it should: {said}") from error
     except (aiohttp.ClientConnectionError, OSError, TimeoutError) as error:
-        raise NoAnswerError(f"{url} does not answer: {_reason(error)}") from error
+        raise NoAnswerError(f"{status.url} does not answer: {_reason(error)}") from error
     except (aiohttp.ClientError, ValueError) as error:
         raise click.ClickException(f"{url} does not answer as it should: {error}") from error
 

@@ -14,6 +14,7 @@ from snapshots.registry.mentions import mentions
 from snapshots.registry.public_form import public_form
 from snapshots.registry.schema import Registry
 from xds_server.cli.control_plane import (
+    DEFAULT_URL,
     StatusAddress,
     is_meant,
     served_registry,
@@ -54,7 +55,9 @@ def command(
     """
     *older, newer = registries
     if len(older) > 1 or not (older or status):
-        raise click.UsageError("give two files, OLD and NEW, or one file and --status-url")
+        raise click.UsageError(
+            f"give two files, OLD and NEW, or one file and --status-url, such as {DEFAULT_URL}"
+        )
     new = read_registry(newer)
     if status and is_meant(context, status, bool(older)):
         told = _against(status, new)

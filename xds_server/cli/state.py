@@ -17,11 +17,12 @@ DEFAULT_HISTORY = 20
 
 def state_dir_option(*, required: bool = False) -> Callable[[F], F]:
     """Return the option `--state-dir`; the command gets it as `state_dir`, None if not given."""
+    # With a default, even None, click would not miss it.
+    presence: dict[str, Any] = {"required": True} if required else {"default": None}
     return option(
         "--state-dir",
         type=click.Path(path_type=Path, file_okay=False),
-        default=None,
-        required=required,
+        **presence,
         show_default=False,
         help="Directory for what a restart begins with, and for the last good registries."
         if not required

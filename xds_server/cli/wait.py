@@ -25,6 +25,8 @@ SLICE_S = 10.0
 """How long one request waits: what lies between may end those that take longer."""
 PAUSE_S = 0.2
 """Between two attempts to reach a control plane that does not answer."""
+SAID_AFTER_S = 2.0
+"""When it is said that nothing answers: one that starts takes less."""
 
 
 def _revision(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
@@ -71,18 +73,25 @@ def command(status: StatusAddress, revision: str | None, nodes: int | None, time
 
 
 def _verdict(status: StatusAddress, asked: dict[str, object], deadline: float) -> Any:  # noqa: ANN401 - JSON
-    """Return the first verdict that is final, or the last one before *deadline*."""
+    """Return the first verdict that is final, or the last one before *deadline*.
+
+    Says once on stderr if it is nobody who answers that takes the time.
+    """
     query = {key: value for key, value in asked.items() if value is not None}
     verdict: Any = None
+    say_at = time.monotonic() + SAID_AFTER_S
     while True:
         left = max(0.0, deadline - time.monotonic())
         within = f"{min(left, SLICE_S):.3f}"
         try:
             verdict = ask(status, f"/wait?{urlencode({**query, 'within': within})}")
-        except NoAnswerError:
+        except NoAnswerError as error:
             # It may be about to start; one that has told something was there a moment ago.
             if left <= PAUSE_S:
                 raise
+            if time.monotonic() >= say_at:
+                click.echo(f"{error.message}; waiting for it", err=True)
+                say_at = deadline
             time.sleep(PAUSE_S)
             continue
         if verdict["outcome"] != "pending" or time.monotonic() >= deadline:

@@ -154,7 +154,7 @@ def _is_repaired(stack: Stack) -> bool:
 def _show_fleet(stack: Stack, say: Say) -> None:
     status = stack.control_plane.status()
     say("")
-    say(f"5. What every Envoy runs is known, at http://{stack.ready.status_address}/status")
+    say("5. What every Envoy runs is known: `modelyard status` tells, `modelyard wait` awaits it")
     say(f"   {'control plane':13} serves revision {status.revision}")
     for node in status.nodes:
         state = "converged" if node.converged else "not there yet"
@@ -171,7 +171,9 @@ def say_what_to_try(stack: Stack, say: Say) -> None:
     say(f"   curl http://{stack.gateway}/v1/models")
     say(f"   $EDITOR {stack.registry}    # move weights, add an alias, break it; ask again")
     say(f"   {command_to_type()} explain {stack.registry} --model auto")
-    say(f"   open http://{stack.ready.status_address}/ in a browser: what each Envoy runs")
+    url = f"http://{stack.ready.status_address}"
+    say(f"   {command_to_type()} status --watch --status-url {url}")
+    say(f"   open {url}/ in a browser: what each Envoy runs")
 
 
 def command_to_type() -> str:

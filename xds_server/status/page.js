@@ -89,6 +89,12 @@ function verdictOf(groups, error) {
     const of = refusing.length.toLocaleString("en") + " of " + envoys(told.nodes.length);
     return ["bad", of + verb + " a part of this revision"];
   }
+  const kept = behind.filter((node) => node.kept_from);
+  if (kept.length) {
+    const verb = kept.length === 1 ? " is" : " are";
+    const of = kept.length.toLocaleString("en") + " of " + envoys(connected);
+    return ["bad", of + verb + " not given a part of this revision, as another refused it"];
+  }
   if (!connected) return ["wait", "No Envoy is connected"];
   if (behind.length) {
     return ["wait", converged.length.toLocaleString("en") + " of " + envoys(connected) + " on this revision"];
@@ -97,26 +103,28 @@ function verdictOf(groups, error) {
 }
 
 // The same refusal of several Envoys is told once, with the line of the file that is to blame.
-function blameOf(refusing) {
+function blameOf(nodes) {
   const causes = new Map();
-  for (const node of refusing) {
-    const {type_url, resource, registry_place} = node.rejected;
-    const cause = JSON.stringify([type_url, resource, registry_place]);
-    if (!causes.has(cause)) causes.set(cause, []);
-    causes.get(cause).push(node);
+  for (const node of nodes) {
+    const why = node.rejected ?? node.kept_from;
+    if (!why) continue;
+    const cause = JSON.stringify([why.type_url, why.resource, why.registry_place]);
+    if (!causes.has(cause)) causes.set(cause, {why, refusing: [], kept: []});
+    causes.get(cause)[node.rejected ? "refusing" : "kept"].push(node);
   }
-  return [...causes.values()].sort((one, other) => other.length - one.length);
+  return [...causes.values()].sort((one, other) => other.refusing.length - one.refusing.length);
 }
 
-function blameBox(nodes) {
-  const {rejected} = nodes[0];
-  const verb = nodes.length === 1 ? " refuses " : " refuse ";
-  const box = element("section", "box bad", element("h2", "", envoys(nodes.length) + verb + whatOf(rejected)));
-  if (rejected.registry_place) {
-    box.append(element("p", "", "It comes from ", element("code", "place", rejected.registry_place)));
+function blameBox({why, refusing, kept}) {
+  const verb = refusing.length === 1 ? " refuses " : " refuse ";
+  const who = refusing.length ? envoys(refusing.length) + verb : why.by + " refused ";
+  const box = element("section", "box bad", element("h2", "", who + whatOf(why)));
+  if (why.registry_place) {
+    box.append(element("p", "", "It comes from ", element("code", "place", why.registry_place)));
   }
-  box.append(element("pre", "", "Envoy says: " + rejected.error_detail));
-  box.append(element("p", "faint", named(nodes)));
+  box.append(element("pre", "", "Envoy says: " + why.error_detail));
+  if (refusing.length) box.append(element("p", "faint", named(refusing)));
+  if (kept.length) box.append(element("p", "faint", "So it is not given to " + named(kept)));
   return box;
 }
 
@@ -148,7 +156,9 @@ function servicesOf(node) {
 function detailOf(node, state, refusedElsewhere) {
   const lines = [];
   if (state === "refusing") lines.push("refuses " + whatOf(node.rejected));
-  if (state === "behind") {
+  if (node.kept_from && state === "behind") {
+    lines.push("is not given " + whatOf(node.kept_from) + ", which " + node.kept_from.by + " refused");
+  } else if (state === "behind") {
     lines.push(...node.types.filter((type) => !type.converged).map((type) => lagOf(type, refusedElsewhere)));
   }
   const cell = element("td", "", ...lines.map((line) => element("p", STATES[state], line)));
@@ -268,8 +278,8 @@ function show() {
   showLegend(groups);
   at("refused").hidden = registry.error === null;
   at("refused-text").textContent = registry.error ?? "";
-  const blame = blameOf(groups.refusing);
-  fill(at("blamed"), JSON.stringify(blame.map((some) => [some.length, named(some), some[0].rejected])), () => blame.map(blameBox));
+  const blame = blameOf([...groups.refusing, ...groups.behind]);
+  fill(at("blamed"), JSON.stringify(blame.map((one) => [one.why, named(one.refusing), named(one.kept)])), () => blame.map(blameBox));
   const unmatched = nodes.filter((node) => node.connected && !node.gateway);
   at("unmatched").hidden = !unmatched.length;
   at("unmatched-text").textContent = named(unmatched);

@@ -61,6 +61,17 @@ async def followed(late_after_s: float = 1.0):
             await following
 
 
+async def test_an_edit_is_told_when_the_last_node_has_it_and_not_at_the_next_look():
+    async with followed(late_after_s=1000.0) as fleet:
+        one = fleet.open("one")
+        fleet.edit("second")
+        for _ in range(20):
+            await asyncio.sleep(0)  # it is being followed
+        fleet.converge(one)
+
+        await fleet.until(lambda: fleet.metric(COUNT) == 1)
+
+
 async def test_an_edit_is_measured_until_the_last_connected_node_has_it():
     with capture_logs() as logs:
         async with followed() as fleet:

@@ -41,7 +41,11 @@ def test_the_list_of_commands_says_what_each_does():
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nope"], ["render"], ["render", "x", "--nope"], ["demo", "x"]]
+    "arguments",
+    [
+        *(["nope"], ["render"], ["render", "x", "--nope"], ["demo", "x"]),
+        *(["history"], ["rollback", "x"], ["plan", "x"], ["explain"]),
+    ],
 )
 def test_wrong_usage_is_exit_code_2_and_says_where_help_is(arguments):
     result = CliRunner().invoke(main, arguments)
@@ -49,6 +53,12 @@ def test_wrong_usage_is_exit_code_2_and_says_where_help_is(arguments):
     assert result.exit_code == 2
     assert not result.stdout
     assert "--help' for help" in result.stderr
+
+
+def test_a_command_that_is_misspelt_is_named():
+    result = CliRunner().invoke(main, ["statsu"])
+
+    assert "no command is named 'statsu'; did you mean 'status'?" in result.stderr
 
 
 def test_the_version_is_that_of_the_distribution():

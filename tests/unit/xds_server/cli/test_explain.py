@@ -312,4 +312,4 @@ def test_a_control_plane_that_does_not_answer_is_told(explain):
     result = CliRunner().invoke(main, ["explain", "--status-url", "http://127.0.0.1:1"])
 
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: http://127.0.0.1:1/registry does not answer: ")
+    assert result.stderr.startswith("Error: http://127.0.0.1:1 does not answer: ")

@@ -129,4 +129,4 @@ def test_a_control_plane_that_is_not_there_is_told(plan):
     result = plan("new.yaml", "--status-url", "http://127.0.0.1:1")
 
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: http://127.0.0.1:1/registry does not answer: ")
+    assert result.stderr.startswith("Error: http://127.0.0.1:1 does not answer: ")

@@ -39,6 +39,9 @@ class Resource:
     """Hash of name and body."""
     origin: tuple[str, ...] = field(default=(), compare=False)
     """The registry entry it comes from, such as `("pools", "llama-1b")`; empty if built in."""
+    undrained: Resource | None = field(default=None, compare=False, repr=False)
+    """Of a load assignment of which no server gets new requests: what a client is told in its place
+    as long as it may have routes that lead there."""
 
     @classmethod
     def of(cls, type_url: TypeUrl, name: str, body: bytes, origin: tuple[str, ...] = ()) -> Self:

@@ -13,16 +13,25 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from envoy.config.cluster.v3.cluster_pb2 import Cluster
-from envoy.config.endpoint.v3.endpoint_components_pb2 import LbEndpoint, LocalityLbEndpoints
 from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from envoy.type.v3.http_pb2 import CodecClientType
 
+from snapshots.assignments import (
+    Server,
+    add,
+    address_of,
+    is_draining,
+    members,
+    only,
+    read_assignment,
+    serve_again,
+    servers,
+    write_assignment,
+)
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot, TypeSnapshot
 from snapshots.type_urls import CLUSTER, ENDPOINT
 
 OK = 200
-Server = tuple[str, int]
-"""Host and port."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,10 +89,11 @@ def _unions(
         if replaced is None or replaced.version == resource.version:
             continue
         check = _health_check(name, new, old)
-        was, now = _without(_assignment(replaced), unchecked), _assignment(resource)
+        was, now = _in_use(read_assignment(replaced), unchecked), read_assignment(resource)
         if check and _are_disjoint(was, now):
-            checks.update(replace(check, host=host, port=port) for host, port in _addresses(now))
-            yield _union(resource, now, was)
+            checks.update(replace(check, host=host, port=port) for host, port in servers(now))
+            add(now, was)
+            yield write_assignment(now, resource)
 
 
 def _health_check(cluster_name: str, *nodes: NodeSnapshot) -> FirstCheck | None:
@@ -108,57 +118,19 @@ def _with_endpoints(node: NodeSnapshot, changed: list[Resource]) -> NodeSnapshot
     return NodeSnapshot.of(node.gateway, types)
 
 
-def _assignment(resource: Resource) -> ClusterLoadAssignment:
-    return ClusterLoadAssignment.FromString(resource.body)
-
-
-def _without(
-    assignment: ClusterLoadAssignment, servers: frozenset[Server]
+def _in_use(
+    assignment: ClusterLoadAssignment, unchecked: frozenset[Server]
 ) -> ClusterLoadAssignment:
-    """Return *assignment* without *servers*."""
-    rest = ClusterLoadAssignment(cluster_name=assignment.cluster_name)
-    for group in _servers(assignment):
-        members = [member for member in group.lb_endpoints if _address(member) not in servers]
-        if members:
-            _locality(rest, group).lb_endpoints.extend(members)
-    return rest
+    """Return the servers that can take the requests until new ones are checked.
 
-
-def _addresses(assignment: ClusterLoadAssignment) -> Iterator[Server]:
-    for group in _servers(assignment):
-        yield from map(_address, group.lb_endpoints)
-
-
-def _servers(assignment: ClusterLoadAssignment) -> Iterator[LocalityLbEndpoints]:
-    """Yield the groups of servers; of another priority is only what refuses requests."""
-    return (group for group in assignment.endpoints if not group.priority)
-
-
-def _address(member: LbEndpoint) -> Server:
-    address = member.endpoint.address.socket_address
-    return address.address, address.port_value
+    Those that are draining only if there are no others, as of a pool that comes back.
+    """
+    checked = only(assignment, lambda member: address_of(member) not in unchecked)
+    if all(map(is_draining, members(checked))):
+        serve_again(checked)
+    return only(checked, lambda member: not is_draining(member))
 
 
 def _are_disjoint(was: ClusterLoadAssignment, now: ClusterLoadAssignment) -> bool:
-    before, after = set(_addresses(was)), set(_addresses(now))
+    before, after = set(servers(was)), set(servers(now))
     return bool(before and after) and before.isdisjoint(after)
-
-
-def _union(resource: Resource, now: ClusterLoadAssignment, was: ClusterLoadAssignment) -> Resource:
-    union = ClusterLoadAssignment()
-    union.CopyFrom(now)
-    for group in was.endpoints:
-        _locality(union, group).lb_endpoints.extend(group.lb_endpoints)
-    body = union.SerializeToString(deterministic=True)
-    return Resource.of(ENDPOINT, resource.name, body, resource.origin)
-
-
-def _locality(union: ClusterLoadAssignment, like: LocalityLbEndpoints) -> LocalityLbEndpoints:
-    """Return the group of *union* in the zone of *like*: a zone stands there once."""
-    for group in union.endpoints:
-        if (group.locality, group.priority) == (like.locality, like.priority):
-            return group
-    group = union.endpoints.add(priority=like.priority)
-    if like.HasField("locality"):
-        group.locality.CopyFrom(like.locality)
-    return group

@@ -9,26 +9,26 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import grpc.aio
 import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from snapshots.snapshot import Snapshot
 from xds_server.address import Address
-from xds_server.ads import SERVER_OPTIONS, add_ads
 from xds_server.envoy_binary import find_envoy
 from xds_server.files.look import ReadProblem, read
 from xds_server.fleet import Fleet
 from xds_server.guard.channel import Channel, ChannelSettings
-from xds_server.listening import CannotListenError, check_free
+from xds_server.loads import Loads
 from xds_server.node_status import written
 from xds_server.open_files import allow_open_files
+from xds_server.reload.envoys import envoys_of
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.reload.publisher import RegistryPublisher
 from xds_server.reload.watch import RegistryWatch
@@ -37,6 +37,7 @@ from xds_server.secrets.watch import SecretWatch
 from xds_server.state.state import NoState, State
 from xds_server.status.client import client_route
 from xds_server.status.door import StatusAccess, StatusDoor
+from xds_server.status.draining import draining_views
 from xds_server.status.node_metrics import NodeCollector
 from xds_server.status.registry import ServedRegistry, registry_route
 from xds_server.status.serving import check_guarded, serving
@@ -44,6 +45,7 @@ from xds_server.status.views import RegistryView, StatusView, status_view
 from xds_server.status.waiting import Waiting
 from xds_server.status.web import status_app
 from xds_server.store import SnapshotStore
+from xds_server.xds_serving import Told, serving_xds
 
 if TYPE_CHECKING:
     from xds_server.preflight.check import Preflight
@@ -52,8 +54,6 @@ log = structlog.get_logger()
 
 OPEN_FILES = 65_536
 """Each Envoy has a connection; many systems allow a process 1,024 unless asked."""
-STREAM_GRACE_S = 1.0
-"""How long an xDS stream may take to end by itself when the control plane stops."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,7 @@ class ControlPlane:
             settings.registry, self.store, ReloadMetrics(self.metrics), self._state.keep
         )
         self.fleet = Fleet(self.store, self.publisher.describe_origin)
+        self.loads = Loads()
         self.metrics.register(NodeCollector(self.fleet.nodes))
         self.rollout = Rollout(self.store, self.fleet, self.metrics)
         self.channel = Channel(settings.channel)
@@ -184,13 +185,15 @@ class ControlPlane:
             tasks.create_task(self.fleet.refusals.follow(self.store))
             tasks.create_task(self.channel.follow())
             tasks.create_task(self.status_door.follow())
+            envoys = partial(envoys_of, self.fleet, self.loads, self.store)
+            tasks.create_task(self.publisher.publication.follow_drains(self.loads, envoys))
 
     def status(self) -> StatusView:
         """Return what `GET /status` answers; only once the first content has been loaded."""
         served, published = self.publisher.served, self.store.current
         if not served or not published:
             raise RuntimeError("nothing has been loaded")
-        return status_view(
+        view = status_view(
             published.goal.revision,
             RegistryView(
                 str(self.settings.registry), written(served.loaded_at), self.publisher.error
@@ -198,6 +201,7 @@ class ControlPlane:
             self.fleet.nodes(),
             datetime.now(UTC),
         )
+        return replace(view, draining=draining_views(*self.publisher.publication.draining()))
 
     def _goal(self) -> Snapshot | None:
         return self.store.current.goal if self.store.current else None
@@ -236,23 +240,13 @@ class ControlPlane:
 
     @asynccontextmanager
     async def _xds(self) -> AsyncIterator[Address]:
-        address = self.settings.xds_address
-        check_free("--xds-address", address)
-        server = grpc.aio.server(options=SERVER_OPTIONS)
-        door, kept = self.channel.door, self.channel.limits
-        ads = add_ads(server, self.store, self.fleet, self.metrics, door=door, kept=kept)
-        try:
-            port = self.channel.add_port(server, str(address))
-        except RuntimeError as error:  # taken since it was checked
-            raise CannotListenError("--xds-address", address, OSError(str(error))) from error
-        await server.start()
-        self._serving_xds = True
-        try:
-            yield Address(address.host, port)
-        finally:
-            self._serving_xds = False
-            ads.close()
-            await server.stop(STREAM_GRACE_S)
+        told = Told(self.store, self.fleet, self.loads, self.metrics)
+        async with serving_xds(self.settings.xds_address, told, self.channel) as address:
+            self._serving_xds = True
+            try:
+                yield address
+            finally:
+                self._serving_xds = False
 
 
 async def serve_until_signal(settings: Settings, announce: Callable[[Ready], None]) -> None:

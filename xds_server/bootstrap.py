@@ -127,6 +127,8 @@ def render_bootstrap(bootstrap: Bootstrap) -> str:
             "ignore_global_conn_limit": True,
         },
         "dynamic_resources": _dynamic_resources(bootstrap),
+        # So that a pool or server that leaves is kept until nothing is in progress there.
+        "cluster_manager": {"load_stats_config": _api("GRPC")},
         "static_resources": {
             "clusters": [_xds_cluster(bootstrap), _ext_proc_cluster(bootstrap.ext_proc)],
             **secrets(bootstrap.channel),
@@ -149,23 +151,25 @@ def _dynamic_resources(bootstrap: Bootstrap) -> dict[str, Any]:
     source: dict[str, Any] = {"ads": {}, "resource_api_version": "V3"}
     return {
         "ads_config": {
-            "api_type": "DELTA_GRPC" if bootstrap.variant == "delta" else "GRPC",
-            "transport_api_version": "V3",
+            **_api("DELTA_GRPC" if bootstrap.variant == "delta" else "GRPC"),
             "set_node_on_first_message_only": True,
-            "grpc_services": [
-                {
-                    "envoy_grpc": {
-                        "cluster_name": names.XDS_CLUSTER,
-                        # Envoy waits up to 30 s between attempts unless told otherwise.
-                        "retry_policy": {
-                            "retry_back_off": {"base_interval": "0.2s", "max_interval": "1s"}
-                        },
-                    },
-                }
-            ],
         },
         "cds_config": source,
         "lds_config": source,
+    }
+
+
+def _api(api_type: str) -> dict[str, Any]:
+    """Return how Envoy asks the control plane."""
+    service = {
+        "cluster_name": names.XDS_CLUSTER,
+        # Envoy waits up to 30 s between attempts unless told otherwise.
+        "retry_policy": {"retry_back_off": {"base_interval": "0.2s", "max_interval": "1s"}},
+    }
+    return {
+        "api_type": api_type,
+        "transport_api_version": "V3",
+        "grpc_services": [{"envoy_grpc": service}],
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot
@@ -86,6 +86,7 @@ class Fleet:
         """Record that the stream of *record* ended."""
         record.connected = False
         record.disconnected_at = datetime.now(UTC)
+        record.gone_at = time.monotonic()
         self.changed.ring()
         if self._records.get(record.node.id) is record:
             self._records.move_to_end(record.node.id)
@@ -161,6 +162,17 @@ class Fleet:
             else:
                 behind.append(record.node.id)
         return Progress(converged + len(behind), converged, tuple(sorted(behind)), last)
+
+    def standings(self, since: float) -> Iterator[tuple[Node, float | None, float | None]]:
+        """Yield each node that is connected, or was after *since* by `time.monotonic`.
+
+        With it, when its connection was lost, and since when it has all that is published.
+        """
+        for record in self._records.values():
+            if record.gone_at is None or record.gone_at > since:
+                desired = self._desired(record.node)
+                converged = desired is not None and record.held_version == desired.version
+                yield record.node, record.gone_at, record.converged_at if converged else None
 
     def nodes(self) -> list[NodeStatus]:
         """Return every known node by id, judged by the snapshot that is published now."""

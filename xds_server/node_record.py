@@ -49,6 +49,8 @@ class NodeRecord:
     variant: str
     connected_at: datetime
     disconnected_at: datetime | None = None
+    gone_at: float | None = None
+    """The same, by a clock that nobody sets."""
     connected: bool = True
     revision: str | None = None
     held_version: str | None = None

@@ -6,11 +6,12 @@ of certificates is not counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from snapshots.build import SnapshotBuilder
 from snapshots.diff import diff
+from snapshots.leaving import leaving, stages
 from snapshots.node_selector import ANY, NodeSelector
 from snapshots.registry.comparison import EntryChange, What, compare
 from snapshots.registry.public_form import stand_ins
@@ -70,6 +71,10 @@ class Plan:
     revision: str
     """Of the old registry, if nothing in it is a secret."""
     notes: tuple[str, ...] = field(default=())
+    drained: tuple[str, ...] = field(default=())
+    """Pools, and servers of pools, that leave and are kept while they are at work for requests."""
+    drain_s: float = 0.0
+    """How long, at most."""
 
     @property
     def is_empty(self) -> bool:
@@ -83,8 +88,9 @@ def plan(old: Registry, new: Registry) -> Plan:
     before = builder.build(old, stand_ins(old))
     after = builder.build(new, stand_ins(new))
     keys = sorted({*before.nodes, *after.nodes})
-    sides = ((key, _told(before, key), _told(after, key)) for key in keys)
-    groups = [_group(*side) for side in sides if side[1].version != side[2].version]
+    steps = stages(before, after) if new.drain else (after,)
+    sides = ((key, _told(before, key), [_told(step, key) for step in steps]) for key in keys)
+    groups = [_group(*side) for side in sides if side[1].version != side[2][-1].version]
     has_secrets = any(n.types[SECRET].resources for s in (before, after) for n in s.nodes.values())
     return Plan(
         compare(old, new),
@@ -92,6 +98,8 @@ def plan(old: Registry, new: Registry) -> Plan:
         tuple(_replaced(before, after)),
         before.revision,
         (SECRETS_NOT_READ,) if has_secrets else (),
+        tuple(dict.fromkeys(item.title for item in leaving(before, after))) if new.drain else (),
+        new.drain.total_seconds(),
     )
 
 
@@ -102,7 +110,8 @@ def _told(snapshot: Snapshot, key: str) -> NodeSnapshot:
     return own or by_cluster or snapshot.nodes.get(ANY) or NO_GATEWAY
 
 
-def _group(key: str, old: NodeSnapshot, new: NodeSnapshot) -> GroupPlan:
+def _group(key: str, old: NodeSnapshot, stages: Sequence[NodeSnapshot]) -> GroupPlan:
+    new = stages[-1]
     resources = tuple(_resource_changes(old, new))
     total = sum(len(of_type.resources) for of_type in new.types.values())
     url = LISTENER.rpartition(".")[2]
@@ -111,7 +120,7 @@ def _group(key: str, old: NodeSnapshot, new: NodeSnapshot) -> GroupPlan:
         gateway=new.gateway,
         resources=resources,
         unchanged=total - sum(change.what != "removed" for change in resources),
-        traffic=rehearse(old, new),
+        traffic=rehearse(old, *stages),
         listener_changes=any(c.type == url and c.what != "added" for c in resources),
     )
 

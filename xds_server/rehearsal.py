@@ -41,11 +41,11 @@ class Traffic:
     """Of the messages; what HTTP/2 adds to each is not counted."""
 
 
-def rehearse(old: NodeSnapshot, new: NodeSnapshot) -> dict[str, Traffic]:
-    """Return, by variant of the protocol, what takes an Envoy that holds *old* to *new*."""
+def rehearse(old: NodeSnapshot, *stages: NodeSnapshot) -> dict[str, Traffic]:
+    """Return, by variant of the protocol, what takes an Envoy that holds *old* to all *stages*."""
     return {
-        "delta": _DeltaClient(DeltaSession()).edit(old, new),
-        "sotw": _SotwClient(SotwSession()).edit(old, new),
+        "delta": _DeltaClient(DeltaSession()).edit(old, *stages),
+        "sotw": _SotwClient(SotwSession()).edit(old, *stages),
     }
 
 
@@ -57,16 +57,18 @@ class _Client(ABC, Generic[ResponseT]):
     held: dict[TypeUrl, dict[str, Resource]] = field(default_factory=dict)
     names: dict[TypeUrl, frozenset[str]] = field(default_factory=dict)
 
-    def edit(self, old: NodeSnapshot, new: NodeSnapshot) -> Traffic:
-        """Return what is sent for *new* to this client once it holds *old*."""
+    def edit(self, old: NodeSnapshot, *stages: NodeSnapshot) -> Traffic:
+        """Return what is sent for *stages* to this client once it holds *old*."""
         self.session.offer(Served(old))
         for type_url in old.types:
             self.held[type_url] = {}
             if type_url in FULL_STATE_TYPES:
                 self._ask(type_url)
         self._settle()
-        self.session.offer(Served(new))
-        sizes = [self._size(response) for response in self._settle()]
+        sizes: list[int] = []
+        for stage in stages:
+            self.session.offer(Served(stage))
+            sizes += map(self._size, self._settle())
         return Traffic(len(sizes), sum(sizes))
 
     def _settle(self) -> list[ResponseT]:

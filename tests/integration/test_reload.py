@@ -21,6 +21,7 @@ pools:
   green: {endpoints: ["127.0.0.1:9002"]}
 models:
   small: {pool: blue}
+drain: 0s
 """
 EDITED = REGISTRY.replace("pool: blue", "pool: green")
 BROKEN = REGISTRY.replace("pool: blue", "pool: bleu")

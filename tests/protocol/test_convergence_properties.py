@@ -17,6 +17,7 @@ from snapshots.type_urls import CLUSTER, ENDPOINT, FULL_STATE_TYPES, PUSH_ORDER,
 from tests.support.reference_client import DeltaClient, SotwClient, Temper
 from tests.support.snapshots import (
     cluster,
+    draining,
     endpoints,
     listener,
     node_snapshot,
@@ -51,6 +52,7 @@ class Fleet(RuleBasedStateMachine):
         self.quarantine, self.archive = Quarantine(), Archive()
         self.restarted = False
         self.pools = {"pool/a": ("1", "1")}
+        self.leaving = set()
         self.models = {"m": ("1", ("pool/a",))}
         self.listeners = {"l": "1"}
         self.scopes = "1"
@@ -68,7 +70,8 @@ class Fleet(RuleBasedStateMachine):
     def snapshot(self) -> NodeSnapshot:
         resources: list[Resource] = []
         for name, (content, servers) in self.pools.items():
-            resources += [cluster(name, content), endpoints(name, servers)]
+            told = draining if name in self.leaving else endpoints
+            resources += [cluster(name, content), told(name, servers)]
         for name, (content, pools) in self.models.items():
             resources += [scope(name, name, self.scopes), route(name, *pools, content=content)]
         resources += [listener(name, content) for name, content in self.listeners.items()]
@@ -87,23 +90,34 @@ class Fleet(RuleBasedStateMachine):
     @rule(name=st.sampled_from(POOLS), content=st.data(), servers=st.data())
     def put_pool(self, name, content, servers):
         self.pools[name] = (content.draw(self.contents), servers.draw(self.contents))
+        self.leaving.discard(name)
         self.publish()
 
     @rule(name=st.sampled_from(MODELS), content=st.data(), data=st.data())
     def put_model(self, name, content, data):
-        if not self.pools:
+        stay = sorted(self.pools.keys() - self.leaving)
+        if not stay:
             return
-        pools = st.lists(st.sampled_from(sorted(self.pools)), unique=True, min_size=1, max_size=2)
+        pools = st.lists(st.sampled_from(stay), unique=True, min_size=1, max_size=2)
         self.models[name] = (content.draw(self.contents), tuple(data.draw(pools)))
         self.publish()
 
-    @rule(old=st.sampled_from(POOLS), new=st.sampled_from(POOLS), content=st.data())
-    def move_to_another_pool(self, old, new, content):
+    @rule(
+        old=st.sampled_from(POOLS),
+        new=st.sampled_from(POOLS),
+        content=st.data(),
+        drains=st.booleans(),
+    )
+    def move_to_another_pool(self, old, new, content, drains):
         """The edit that loses requests if anything is out of order."""
-        if old == new or old not in self.pools:
+        if old == new or old not in self.pools or old in self.leaving:
             return
         self.pools[new] = (content.draw(self.contents), content.draw(self.contents))
-        del self.pools[old]
+        self.leaving.discard(new)
+        if drains:
+            self.leaving.add(old)
+        else:
+            del self.pools[old]
         for name, (version, pools) in self.models.items():
             self.models[name] = (
                 version,
@@ -120,6 +134,13 @@ class Fleet(RuleBasedStateMachine):
     def remove_pool(self, name):
         if name in self.pools and not any(name in pools for _, pools in self.models.values()):
             del self.pools[name]
+            self.leaving.discard(name)
+            self.publish()
+
+    @rule(name=st.sampled_from(POOLS))
+    def bring_pool_back(self, name):
+        if name in self.leaving:
+            self.leaving.discard(name)
             self.publish()
 
     @rule(name=st.sampled_from(LISTENERS), content=st.data())
@@ -248,6 +269,9 @@ def check_at_rest(stream: Stream, desired: NodeSnapshot) -> None:
             held.pop(name, None)
         if may_keep_more(stream, type_url):
             held = {name: r for name, r in held.items() if name in expected}
+            # Nor do its servers cease to get requests.
+            undrained = {r.version for r in expected.values() if r.undrained == held.get(r.name)}
+            expected = {n: held[n] if r.version in undrained else r for n, r in expected.items()}
         assert held == expected, type_url
     refused = stream.talk.refused or served.snapshot is not desired
     assert refused or stream.talk.in_sync()

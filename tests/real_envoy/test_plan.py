@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -27,7 +28,9 @@ models:
 FRAMING_BYTES = 40
 """What HTTP/2 and gRPC may add to one message."""
 OTHER_BYTES = 300
-"""What else may come meanwhile: pings, an empty response to a question that crosses the edit."""
+"""What else may come meanwhile: pings, an empty response to a question that crosses the edit, and
+what is asked about a pool that leaves."""
+DRAINED_WITHIN_S = 10.0
 
 EDITS = {
     "a weight": ("a: 70", "a: 60"),
@@ -52,6 +55,10 @@ async def test_the_bytes_of_a_plan_are_those_on_the_wire(tmp_path, variant, edit
         old = load_registry(deployed.registry.read_bytes(), "old")
         before = await received_bytes(deployed)
         await deployed.edit(*EDITS[edit])
+        async with asyncio.timeout(DRAINED_WITHIN_S):
+            while (await deployed.status())["draining"]:  # noqa: ASYNC110 - it is asked for
+                await asyncio.sleep(0.05)
+        await deployed.converged()
         received = await received_bytes(deployed) - before
         new = load_registry(deployed.registry.read_bytes(), "new")
 

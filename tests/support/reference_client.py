@@ -60,7 +60,7 @@ class ReferenceClient(ABC):
     works: set[str] = field(default_factory=set)
     """Routes that have worked since they were told."""
     broken: set[str] = field(default_factory=set)
-    """Routes that have worked, and now lead to a cluster that is not there."""
+    """Routes that have worked, and now lead to a cluster that is not there, or is draining."""
     is_initialized: bool = False
     """Whether clusters and endpoints came once; listeners and scopes are asked for after that."""
     withholds_first: bool = False
@@ -167,8 +167,10 @@ class ReferenceClient(ABC):
             self.held[type_url][name] = new
 
     def note_what_works(self) -> None:
-        """Remember which routes lead to clusters that are there, and which stopped to do so."""
-        routes, clusters = self.held[ROUTE], self.held[CLUSTER].keys()
+        """Remember which routes lead to clusters that take requests, and which stopped to do so."""
+        routes, servers = self.held[ROUTE], self.held[ENDPOINT]
+        going = {name for name, resource in servers.items() if resource.undrained}
+        clusters = self.held[CLUSTER].keys() - going
         works = {name for name, route in routes.items() if clusters_of(route) <= clusters}
         self.broken = (self.works & routes.keys()) - works
         self.works = works | self.broken

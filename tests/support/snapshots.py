@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
@@ -12,6 +13,12 @@ from envoy.extensions.transport_sockets.tls.v3 import secret_pb2
 
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot, TypeSnapshot, content_version
 from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE, SECRET, TypeUrl
+
+
+def draining(name: str, content: str = "1") -> Resource:
+    """Return the load assignment of the cluster *name*, which is to get no new requests."""
+    going = endpoints(name, f"{content}, draining")
+    return replace(going, undrained=endpoints(name, content))
 
 
 def resource(type_url: TypeUrl, name: str, body: bytes, origin: tuple[str, ...] = ()) -> Resource:

@@ -32,8 +32,18 @@ def plan_lines(told: Plan) -> Iterator[str]:
             f"pool {pool} gets nothing but new servers: the old ones stay beside them until the "
             "new ones are healthy, 5 s at most"
         )
+    yield from _drained_lines(told)
     for note in told.notes:
         yield f"note: {note}"
+
+
+def _drained_lines(told: Plan) -> Iterator[str]:
+    if not told.drained:
+        return
+    shown = list(told.drained[:SHOWN_RESOURCES])
+    if more := told.drained[SHOWN_RESOURCES:]:
+        shown.append(f"and {len(more):,} more")
+    yield (f"leaves, and is drained of requests for {told.drain_s:g} s at most: {', '.join(shown)}")
 
 
 def _entry_lines(entry: EntryChange) -> Iterator[str]:

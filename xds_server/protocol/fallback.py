@@ -95,7 +95,7 @@ class Fallback:
         return (cluster, *found) if len(found) == len(parts) else ()
 
     def _restore_clusters(self) -> None:
-        """Serve the clusters, gone by now, that the older versions of routes lead to."""
+        """Serve the clusters, gone or going by now, that the older versions of routes lead to."""
         desired = self._desired.types[ROUTE].resources
         for name, route in self._types.get(ROUTE, {}).items():
             if route is desired.get(name):
@@ -104,6 +104,9 @@ class Fallback:
                 if cluster not in self._resources(CLUSTER):
                     for part in self._older_cluster(cluster):
                         self._mutable(part.type_url)[part.name] = part
+                servers = self._resources(ENDPOINT).get(cluster)
+                if servers is not None and servers.undrained is not None:
+                    self._mutable(ENDPOINT)[cluster] = servers.undrained
 
     def _last_accepted(
         self, type_url: TypeUrl, name: str, works: Callable[[Resource], bool]

@@ -13,6 +13,7 @@ from typing import Any
 from snapshots.snapshot import Resource, TypeSnapshot
 from snapshots.type_urls import ENDPOINT, FULL_STATE_TYPES, TypeUrl
 from xds_server.protocol.changes import changed_names
+from xds_server.protocol.endings import Endings
 from xds_server.protocol.holdings import Blame, Holdings
 from xds_server.protocol.subscription import WILDCARD, Subscription
 
@@ -51,6 +52,7 @@ class Ledger:
         self.target = NOTHING
         self.subscription = Subscription(legacy_wildcard=type_url in FULL_STATE_TYPES)
         self.client = Holdings()
+        self.endings = Endings()
         self.outstanding: dict[str, Sent] = {}
         """By nonce, oldest first."""
         self.changes: dict[str, Resource] = {}
@@ -80,7 +82,12 @@ class Ledger:
         """Return what the client should hold under *name*: None if nothing."""
         if not self.subscription.wants(name):
             return None
-        return self.target.resources.get(name) or self.promised.get(name)
+        return self.offered(name)
+
+    def offered(self, name: str) -> Resource | None:
+        """Return what a client that wants *name* should hold now."""
+        resource = self.target.resources.get(name) or self.promised.get(name)
+        return resource and self.endings.offered(resource)
 
     def together(self, resources: Iterable[Resource]) -> Iterator[Resource]:
         """Yield those of *resources*, from the first on, that may travel in one response."""
@@ -102,6 +109,10 @@ class Ledger:
             self.changes.pop(name, None)
             self.removals.pop(name, None)
             self.absent.pop(name, None)
+            if self.subscription.wants(name):
+                self.endings.sort(name, self.target.resources.get(name), self.client)
+            else:
+                self.endings.drop(name)
             wanted = self.wanted(name)
             if wanted is None and name not in self.withheld:
                 self.client.acquit(name)
@@ -144,7 +155,8 @@ class Ledger:
     def unsubscribed(self) -> None:
         """Forget what the client holds and no longer wants."""
         wants = self.subscription.wants
-        known = (*self.client.names(), *self.changes, *self.awaited, *self._resend)
+        held = (*self.client.names(), *self.changes)
+        known = (*held, *self.awaited, *self.endings.to_come, *self._resend)
         gone = {name for name in known if not wants(name)}
         for name in gone:
             self.client.drop(name)
@@ -265,7 +277,8 @@ class Ledger:
 
     def is_taken(self) -> bool:
         """Return whether the client has ACKed all that it wants of the target."""
-        return not (self.outstanding or self.unsent or self.removals or self.stands_refused())
+        to_come = self.outstanding or self.unsent or self.endings.to_come or self.removals
+        return not (to_come or self.stands_refused())
 
     def in_sync_with(self, desired: TypeSnapshot) -> bool:
         """Return whether the client has ACKed all that it wants of *desired*."""

@@ -54,14 +54,15 @@ class Quarantine:
     def accepted(self, gateway: str, resources: Iterable[Resource]) -> None:
         """Record that a node of *gateway* ACKed *resources*.
 
-        What one node accepts is not kept from the others because another one refused it.
+        What one node accepts is not kept from the others because another one refused it. Servers
+        that get no new requests are remembered as they were: older routes may lead there.
         """
         record = self._gateways.get(gateway)
         if record is None:
             return
         for resource in resources:
             kept_from = self._refused.get(refusal_key(resource)) if self._refused else None
-            if (remember(record, resource) and self._refused) or kept_from:
+            if (remember(record, resource.undrained or resource) and self._refused) or kept_from:
                 self.serial += 1
             if kept_from:
                 kept_from.clear()

@@ -81,8 +81,9 @@ class Session(ABC, Generic[ResponseT]):
             if response is not None:
                 return response
         for ledger in self._in_order((*REMOVAL_ORDER, *self._ledgers)):
-            if ledger.removals and may_remove(ledger.type_url, self._ledgers, waits):
-                response = self._removal(ledger) if self._heard_out else self._probe(ledger)
+            departs = ledger.endings.to_come or ledger.removals
+            if departs and may_remove(ledger.type_url, self._ledgers, waits):
+                response = self._departure(ledger) if self._heard_out else self._probe(ledger)
                 if response is not None:
                     return response
         return None
@@ -147,6 +148,13 @@ class Session(ABC, Generic[ResponseT]):
         ):
             return self._change(ledger)
         return None
+
+    def _departure(self, ledger: Ledger) -> ResponseT | None:
+        """Send that something goes to which nothing leads any more."""
+        if ledger.endings.to_come:
+            ledger.touch(ledger.endings.end())
+            return self._change(ledger) if ledger.changes else None
+        return self._removal(ledger)
 
     def _sendable(self, ledger: Ledger) -> Iterator[Resource]:
         """Yield the changes of *ledger* that lead to no cluster which is not ready."""

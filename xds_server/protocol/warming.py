@@ -91,7 +91,7 @@ class Warming:
     def _is_needed(self, name: str) -> bool:
         """Return whether the cluster *name* and its endpoints are still to be had."""
         clusters, endpoints = self._ledgers[CLUSTER], self._ledgers[ENDPOINT]
-        cluster, assignment = clusters.wanted(name), endpoints.target.resources.get(name)
+        cluster, assignment = clusters.wanted(name), endpoints.offered(name)
         if cluster is None or assignment is None:
             return False
         return not (clusters.client.is_refused(cluster) or endpoints.client.is_refused(assignment))

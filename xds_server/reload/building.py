@@ -38,6 +38,8 @@ class Built:
 
     models: int
     snapshot: Snapshot
+    drain_s: float
+    """How long what leaves is kept, at most."""
     confidential: Confidential
 
 
@@ -80,7 +82,12 @@ class RegistryBuilding:
             registry = load_registry(content, str(self._path))
             material = self.reader.read(registry, content)
             snapshot = self._builder.build(registry, material)
-            return Built(len(registry.models), snapshot, _confidential(registry, material))
+            return Built(
+                len(registry.models),
+                snapshot,
+                registry.drain.total_seconds(),
+                _confidential(registry, material),
+            )
 
 
 def _confidential(registry: Registry, material: Material) -> Confidential:

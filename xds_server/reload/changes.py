@@ -18,9 +18,10 @@ def logged_changes(before: Snapshot, after: Snapshot) -> dict[str, list[str]]:
             of_type = type_url.rpartition(".")[2]
             for what, names in changes.items():
                 names |= {f"{of_type} {name}": None for name in getattr(difference, what)}
-    return {what: _cut(list(names)) for what, names in changes.items()}
+    return {what: cut(list(names)) for what, names in changes.items()}
 
 
-def _cut(names: list[str]) -> list[str]:
+def cut(names: list[str]) -> list[str]:
+    """Return *names* as a log line holds them: those beyond the first few are counted."""
     more = len(names) - LOGGED_NAMES
     return names if more <= 0 else [*names[:LOGGED_NAMES], f"and {more} more"]

@@ -46,6 +46,11 @@ class ReloadMetrics:
             ["type"],
             registry=metrics,
         )
+        self._draining = Gauge(
+            "modelyard_draining",
+            "Pools and servers that have left the registry and are drained, over all gateways.",
+            registry=metrics,
+        )
         for result in RESULTS:
             self._reloads.labels(result)
 
@@ -61,6 +66,10 @@ class ReloadMetrics:
     def has_error(self, whether: bool) -> None:
         """Record whether something that is served is not the newest."""
         self._error.set(whether)
+
+    def draining(self, count: int) -> None:
+        """Record how much is leaving."""
+        self._draining.set(count)
 
     def published(self, snapshot: Snapshot) -> None:
         """Record how much *snapshot* holds."""

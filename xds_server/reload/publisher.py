@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from snapshots.snapshot import Snapshot
-from snapshots.warm_up import FirstCheck, WarmUp, keep_replaced_servers
 from xds_server.files.look import Glance, ReadProblem, glance_at, read
-from xds_server.reload.changes import logged_changes
-from xds_server.reload.first_checks import first_checks_pass
 from xds_server.reload.metrics import ReloadMetrics
+from xds_server.reload.publication import Publication
 from xds_server.reload.refused import RefusedError
 from xds_server.state.cuts import Confidential
 from xds_server.state.directory import absolute
@@ -84,15 +82,15 @@ class RegistryPublisher:
         """The last content of the file, be it served or refused."""
         self._document: Document | None = None
         """The content that is served, as soon as somebody asked for a place in it."""
-        self._second_step: asyncio.Task[None] | None = None
-        self._pending: tuple[FirstCheck, ...] = ()
-        """The first checks that the second step waits for."""
+        self.publication = Publication(
+            store, metrics, completed=lambda: self._store_current(is_news=False)
+        )
 
     def resume(self, restored: Restored) -> None:
         """Publish what Envoys were told before this process began; for the start."""
         self.served = Served(restored.text, restored.models, restored.loaded_at)
         self._resumed_at = asyncio.get_running_loop().time()
-        self._store.publish(restored.snapshot, provisional=True)
+        self.publication.resume(restored.snapshot)
         self._metrics.published(restored.snapshot)
 
     async def load(self, content: bytes | ReadProblem) -> None:
@@ -130,7 +128,7 @@ class RegistryPublisher:
             models=models,
             seconds=round(seconds, 4),
         )
-        changed = self._publish(snapshot)
+        changed = self.publication.publish(snapshot, built.drain_s)
         if changed or not is_same_text:
             self._store_current(is_news=True)
         self._metrics.loaded(self.served.loaded_at, changed=changed)
@@ -222,8 +220,7 @@ class RegistryPublisher:
 
     def give_up_second_step(self) -> None:
         """Give up the second step of the last publication, if it is still to come."""
-        if self._second_step:
-            self._second_step.cancel()
+        self.publication.give_up_second_step()
 
     def _prepare(self) -> RegistryBuilding:
         # Not imported at the start: it takes longer than to serve what is stored.
@@ -241,50 +238,17 @@ class RegistryPublisher:
             now = asyncio.get_running_loop().time()
             await asyncio.sleep(self._resumed_at + RETURN_GRACE_S - now)
 
-    def _publish(self, snapshot: Snapshot) -> bool:
-        """Publish *snapshot* unless it is the current one; tell whether it was."""
-        before = self._store.current
-        if before and before.goal.revision == snapshot.revision:
-            if before.provisional:
-                self._store.publish(snapshot)
-            return False
-        self.give_up_second_step()
-        step = keep_replaced_servers(before.snapshot, snapshot, self._pending) if before else None
-        self._pending = step.first_checks if step else ()
-        if step:
-            published = self._store.publish(step.snapshot, goal=snapshot)
-            finishing = self._finish(step, snapshot)
-            self._second_step = asyncio.get_running_loop().create_task(finishing)
-        else:
-            published = self._store.publish(snapshot)
-        self._metrics.published(snapshot)
-        log.info(
-            "snapshot.published",
-            revision=snapshot.revision,
-            serial=published.serial,
-            **(logged_changes(before.goal, snapshot) if before else {}),
-        )
-        return True
-
-    async def _finish(self, step: WarmUp, goal: Snapshot) -> None:
-        """Publish *goal* once the servers that *step* brings have been checked."""
-        await first_checks_pass(step.first_checks)
-        self._pending = ()
-        published = self._store.publish(goal)
-        self._store_current(is_news=False)
-        log.info("snapshot.completed", revision=goal.revision, serial=published.serial)
-
     def _store_current(self, *, is_news: bool) -> None:
         """Have what is published stored; *is_news*: in the history, too."""
-        served, current = self.served, self._store.current
-        if served and current:
+        served, plain = self.served, self.publication.plain
+        if served and plain:
             kept = Kept(
                 registry=absolute(self.path),
                 text=served.text,
                 models=served.models,
                 loaded_at=served.loaded_at,
-                snapshot=current.snapshot,
-                revision=current.goal.revision,
+                snapshot=plain.snapshot,
+                revision=plain.goal.revision,
                 confidential=self._confidential,
                 is_news=is_news,
             )

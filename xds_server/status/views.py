@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from xds_server.node_status import NodeStatus, written
+from xds_server.status.draining import DrainingView
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class StatusView:
     registry: RegistryView
     nodes: tuple[NodeStatus, ...]
     """In the order of their ids."""
+    draining: tuple[DrainingView, ...] = ()
+    """What has left the registry and may still be at work for requests."""
     at: str = ""
     """When this was so; ISO 8601, UTC."""
 
@@ -40,4 +43,4 @@ def status_view(
 ) -> StatusView:
     """Return the view of these facts, which are so *at* this time."""
     in_order = tuple(sorted(nodes, key=lambda node: (node.id, node.cluster)))
-    return StatusView(revision, registry, in_order, written(at))
+    return StatusView(revision, registry, in_order, at=written(at))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from snapshots.registry.fields import CheckedVersion, Name, RequestedName
+from snapshots.registry.fields import CheckedVersion, Duration, Name, RequestedName
 from snapshots.registry.schema.auth import Auth
 from snapshots.registry.schema.gateways import Extraction, Gateway
 from snapshots.registry.schema.models import ServedModel
 from snapshots.registry.schema.part import RegistryPart
 from snapshots.registry.schema.pools import Pool
+
+DRAIN = timedelta(seconds=60)
 
 
 class Registry(RegistryPart):
@@ -43,6 +46,14 @@ class Registry(RegistryPart):
     )
     extraction: Extraction = Field(
         default=Extraction(), description="How the model name is read from a request's body."
+    )
+    drain: Duration = Field(
+        default=DRAIN,
+        description=(
+            "How long a pool or server that leaves this file is kept for the requests that it is "
+            "at work for, at most; `0s`: not at all."
+        ),
+        examples=["60s"],
     )
     auth: Auth = Field(
         default=Auth(), description="Who may use the gateways; anybody, if it is left out."

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 from snapshots.registry.loader import load_registry
 from snapshots.registry.schema import Registry
 from xds_server.planning import SECRETS_NOT_READ, plan
@@ -74,6 +76,20 @@ def test_a_listener_that_is_new_ends_no_connection():
 
 def test_a_pool_with_nothing_but_new_servers_is_told():
     assert plan(registry(), registry(("10.0.0.2", "10.0.0.3"))).two_steps == ("b",)
+
+
+def test_what_leaves_is_told_with_how_long_it_is_drained():
+    gone = registry(
+        (", b: 30", ""),
+        ("  b: {endpoints: [10.0.0.2:8000]}\n", ""),
+        ("version: 1", "version: 1\ndrain: 5s"),
+    )
+
+    told = plan(registry(), gone)
+    at_once = plan(registry(), gone.model_copy(update={"drain": timedelta(0)}))
+
+    assert (told.drained, told.drain_s) == (("pool b",), 5.0)
+    assert at_once.drained == ()
 
 
 def test_secrets_need_not_be_there():

@@ -53,7 +53,10 @@ def test_what_changes_is_told_in_the_words_of_the_file(plan):
     assert lines[8].startswith("  ~ ClusterLoadAssignment pool/llama-1b  ")
     assert lines[9].startswith("  ~ RouteConfiguration model/auto  ")
     assert lines[10].startswith("  2 resources change, 10 stay; to each Envoy: ")
-    assert lines[11:] == ["  no listener changes: no connection ends"]
+    assert lines[11:] == [
+        "  no listener changes: no connection ends",
+        "leaves, and is drained of requests for 60 s at most: 10.0.0.2:8000 of llama-1b",
+    ]
 
 
 def test_json_has_the_same_for_programs(plan):
@@ -64,7 +67,7 @@ def test_json_has_the_same_for_programs(plan):
         "field": "split.llama-1b", "what": "changed", "before": "70", "after": "50"
     }  # fmt: skip
     (group,) = told["groups"]
-    assert group["traffic"]["delta"]["responses"] == 2
+    assert group["traffic"]["delta"]["responses"] == 3
     assert group["listener_changes"] is False
 
 

@@ -4,6 +4,7 @@ from snapshots.snapshot import NodeSnapshot
 from snapshots.type_urls import CLUSTER, ENDPOINT, LISTENER, ROUTE, SCOPED_ROUTE
 from tests.support.snapshots import (
     cluster,
+    draining,
     endpoints,
     listener,
     model,
@@ -411,3 +412,29 @@ def test_a_type_that_is_not_served_is_claimed_in_vain():
     quarantine = Quarantine()
 
     quarantine.claimed(node_snapshot(), DeltaRequest("type.googleapis.com/other"))
+
+
+def test_an_older_route_finds_the_servers_of_a_pool_that_is_draining_as_they_were():
+    quarantine = Quarantine()
+    accepted(quarantine, *pool("p"), *model("m", "p"))
+    going = [cluster("p"), draining("p"), *pool("q"), *model("m", "q", content="2")]
+    desired = accepted(quarantine, *going)
+
+    own = frozenset({refusal_key(route("m", "q", content="2"))})
+    types = quarantine.effective(desired, own).snapshot.types
+
+    assert types[ROUTE].resources["m"] == route("m", "p")
+    assert types[ENDPOINT].resources["p"] == endpoints("p")
+
+
+def test_an_older_route_finds_the_servers_of_a_pool_that_has_drained_as_they_were():
+    quarantine = Quarantine()
+    accepted(quarantine, *pool("p"), *model("m", "p"))
+    accepted(quarantine, cluster("p"), draining("p"), *pool("q"), *model("m", "q", content="2"))
+    desired = accepted(quarantine, *pool("q"), *model("m", "q", content="2"))
+
+    own = frozenset({refusal_key(route("m", "q", content="2"))})
+    types = quarantine.effective(desired, own).snapshot.types
+
+    assert types[ROUTE].resources["m"] == route("m", "p")
+    assert types[ENDPOINT].resources["p"] == endpoints("p")

@@ -22,6 +22,7 @@ OLD = "127.0.0.1:9001"
 def registry(server: str, timeout: str = "300s") -> bytes:
     return f"""\
 version: 1
+drain: 0s
 pools:
   blue: {{endpoints: ["{server}"]}}
 models:

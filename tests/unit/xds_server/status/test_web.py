@@ -86,6 +86,7 @@ async def test_status_is_the_json_that_others_rely_on():
                 }
             ],
             "at": "2025-01-02T03:04:05.678Z",
+            "draining": [],
         }
 
 

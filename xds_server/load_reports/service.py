@@ -1,0 +1,136 @@
+"""The LoadReportingService on grpc.aio: asks each Envoy what is in progress, while that matters.
+
+Source: "Load Reporting Service (LRS)" and "load_stats_config" of the API reference. Envoy 1.40 says
+who it is and then waits to be asked; it counts the servers that it has been told of and no others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import grpc
+from envoy.config.endpoint.v3.load_report_pb2 import ClusterStats
+from envoy.service.load_stats.v3 import lrs_pb2
+
+from xds_server.guard.door import Door
+from xds_server.loads import Loads, NodeLoad, Place, Question, Report
+
+SERVICE_NAME = "envoy.service.load_stats.v3.LoadReportingService"
+
+EOF = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in grpc-stubs
+"""What `read` returns after the client's last message."""
+AN_HOUR_S = 3600
+"""Between the empty reports of an Envoy that is asked nothing."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class LoadReportService:
+    """Ask every Envoy what *loads* wants to know, and write there what they say."""
+
+    def __init__(self, loads: Loads, door: Door) -> None:
+        self._loads = loads
+        self._door = door
+        self._closing = asyncio.Event()
+
+    def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
+        """Return the handler of the service's one method."""
+        return grpc.method_handlers_generic_handler(
+            SERVICE_NAME,
+            {
+                "StreamLoadStats": grpc.stream_stream_rpc_method_handler(
+                    self._serve,
+                    request_deserializer=lrs_pb2.LoadStatsRequest.FromString,
+                    response_serializer=lrs_pb2.LoadStatsResponse.SerializeToString,
+                )
+            },
+        )
+
+    def close(self) -> None:
+        """End every stream with UNAVAILABLE; those that open later end at once."""
+        self._closing.set()
+
+    async def _serve(self, _requests: object, context: Context) -> None:
+        if refused := self._door.stranger(context):
+            await context.abort(refused.code, refused.details)
+        first = await context.read()
+        if first is EOF:
+            return
+        if not first.node.id:
+            await context.abort(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "the first report of a stream must tell its node, with an id",
+            )
+        if refused := self._door.impostor(context, first.node.id):
+            await context.abort(refused.code, refused.details)
+        load = self._loads.opened(first.node.id)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                helpers = [
+                    tasks.create_task(self._ask(context)),
+                    tasks.create_task(self._watch_closing(context)),
+                ]
+                await self._read(context, load)
+                for helper in helpers:
+                    helper.cancel()
+        finally:
+            self._loads.closed(first.node.id, load)
+
+    async def _read(self, context: Context, load: NodeLoad) -> None:
+        with suppress(grpc.aio.AbortError):  # raised here when _watch_closing aborts
+            while (report := await context.read()) is not EOF:
+                load.reported(_read(report, self._loads.question.clusters))
+
+    async def _ask(self, context: Context) -> None:
+        serial = 0
+        while True:
+            question = await self._loads.newer_than(serial)
+            serial = question.serial
+            await context.write(_written(question))
+
+    async def _watch_closing(self, context: Context) -> None:
+        await self._closing.wait()
+        with suppress(grpc.aio.AbortError):  # which also ends the read that is going on
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the control plane is stopping")
+
+
+def _written(question: Question) -> lrs_pb2.LoadStatsResponse:
+    response = lrs_pb2.LoadStatsResponse(
+        clusters=sorted(question.clusters), report_endpoint_granularity=True
+    )
+    interval_s = question.interval_s if question.clusters else AN_HOUR_S
+    response.load_reporting_interval.FromMilliseconds(int(interval_s * 1000))
+    return response
+
+
+def _read(report: lrs_pb2.LoadStatsRequest, asked: frozenset[str]) -> Report:
+    """Return *report* as far as it was *asked* for."""
+    clusters = [c for c in report.cluster_stats if c.cluster_name in asked]
+    told = asked & {cluster.cluster_name for cluster in clusters}
+    at = asyncio.get_running_loop().time()
+    return Report(at, asked if told == asked else told, dict(_in_progress(clusters)))
+
+
+def _in_progress(clusters: Iterable[ClusterStats]) -> Iterator[tuple[Place, int]]:
+    for cluster in clusters:
+        for locality in cluster.upstream_locality_stats:
+            for server in locality.upstream_endpoint_stats:
+                if server.total_requests_in_progress:
+                    where = server.address.socket_address
+                    place = (cluster.cluster_name, where.address, where.port_value)
+                    yield place, server.total_requests_in_progress
+
+
+def add_load_reports(
+    server: grpc.aio.Server, loads: Loads, door: Door | None = None
+) -> LoadReportService:
+    """Add the service to *server*; before `server.stop(grace)`, call `close` on what is returned.
+
+    It belongs beside ADS, with the same *door*: nobody else may say that an Envoy is idle.
+    """
+    service = LoadReportService(loads, door or Door())
+    server.add_generic_rpc_handlers((service.handler(),))
+    return service

@@ -70,7 +70,7 @@ class Leaving:
         """What it is, in words."""
         if self.server is not None:
             return f"{self.address} of {self.pool}"
-        return f"{self.cluster} of {self.pool}" if self.goes_on else f"pool {self.pool}"
+        return f"old cluster {self.cluster} of {self.pool}" if self.goes_on else f"pool {self.pool}"
 
 
 def leaving(old: Snapshot, new: Snapshot) -> tuple[Leaving, ...]:

@@ -40,10 +40,13 @@ def plan_lines(told: Plan) -> Iterator[str]:
 def _drained_lines(told: Plan) -> Iterator[str]:
     if not told.drained:
         return
-    shown = list(told.drained[:SHOWN_RESOURCES])
+    yield (
+        "drained: gets no new requests, and is gone when no Envoy is at work there, "
+        f"after {told.drain_s:g} s at most"
+    )
+    yield from (f"  {what}" for what in told.drained[:SHOWN_RESOURCES])
     if more := told.drained[SHOWN_RESOURCES:]:
-        shown.append(f"and {len(more):,} more")
-    yield (f"leaves, and is drained of requests for {told.drain_s:g} s at most: {', '.join(shown)}")
+        yield f"  and {len(more):,} more"
 
 
 def _entry_lines(entry: EntryChange) -> Iterator[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from xds_server.cli.draining_lines import draining_lines
 from xds_server.cli.refusals import lag_lines, one_line, refusal_of
 
 STATES = {
@@ -30,7 +31,8 @@ def status_lines(status: Any, width: int | None = None) -> list[str]:  # noqa: A
     """Return the lines that tell *status*, those of the table cut to *width* columns if given."""
     nodes = sorted(status["nodes"], key=_urgency)
     now = datetime.fromisoformat(status["at"])
-    return [*_head(status, now), "", *_nodes(nodes, now, width)] if nodes else [*_head(status, now)]
+    head = [*_head(status, now), *draining_lines(status.get("draining", []), now)]
+    return [*head, "", *_nodes(nodes, now, width)] if nodes else head
 
 
 def _head(status: Any, now: datetime) -> Iterator[str]:  # noqa: ANN401 - JSON

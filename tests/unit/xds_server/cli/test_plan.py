@@ -55,7 +55,9 @@ def test_what_changes_is_told_in_the_words_of_the_file(plan):
     assert lines[10].startswith("  2 resources change, 10 stay; to each Envoy: ")
     assert lines[11:] == [
         "  no listener changes: no connection ends",
-        "leaves, and is drained of requests for 60 s at most: 10.0.0.2:8000 of llama-1b",
+        "drained: gets no new requests, and is gone when no Envoy is at work there, "
+        "after 60 s at most",
+        "  10.0.0.2:8000 of llama-1b",
     ]
 
 

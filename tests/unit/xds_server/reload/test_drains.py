@@ -303,7 +303,7 @@ def test_servers_that_left_a_pool_are_gone_with_it():
 def test_a_pool_that_gets_another_cluster_is_not_told_to_leave():
     found = draining(built(), built(more=', headers: {request: {set: {x: "1"}}}'))
 
-    assert [drain.leaving.title for drain in found.all()] == ["pool/p of p"]
+    assert [drain.leaving.title for drain in found.all()] == ["old cluster pool/p of p"]
 
 
 def test_an_edit_of_something_else_leaves_a_drain_as_it_is():

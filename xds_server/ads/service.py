@@ -97,6 +97,7 @@ class AdsService:
         self._shared = shared
         self._door = door
         self._admission = Admission(shared.limits, shared.clock)
+        self._ends: set[asyncio.Task[None]] = set()
         if shared.store.current:
             nodes = tuple(shared.store.current.snapshot.nodes.values())
             shared.archive.remember_all(nodes)
@@ -146,7 +147,8 @@ class AdsService:
         if refused := self._door.impostor(context, node.id):
             await context.abort(refused.code, refused.details)
         with self._admission.node(node.id) as allowance:
-            await asyncio.sleep(allowance.opened())
+            if wait_s := allowance.opened():
+                await asyncio.sleep(wait_s)
             stream = AdsStream(context, variant, node, self._shared, allowance)
             stream.begin(message, size)
             # Of 60 KB, nearly all of them the names of Envoy's extensions.
@@ -154,18 +156,23 @@ class AdsService:
             await stream.run()
 
     async def _first(self, context: Context) -> Any:  # noqa: ANN401 - bytes, or EOF
-        """Return the first request; without one in time, end the stream and return EOF."""
-        data = EOF
-        async with asyncio.TaskGroup() as tasks:
-            silence = tasks.create_task(self._end_silence(context))
-            with suppress(*OVER):  # the silence has ended the stream
-                data = await context.read()
-            silence.cancel()
-        return data
+        """Return the first request; without one in time, the stream ends."""
+        loop = asyncio.get_running_loop()
+
+        def give_up() -> None:
+            # A task for each stream that opens would be one too many for nearly all of them.
+            end = loop.create_task(self._end_silence(context))
+            self._ends.add(end)
+            end.add_done_callback(self._ends.discard)
+
+        timer = loop.call_later(self._shared.limits.first_request_s, give_up)
+        try:
+            return await context.read()
+        finally:
+            timer.cancel()
 
     async def _end_silence(self, context: Context) -> None:
         wait_s = self._shared.limits.first_request_s
-        await asyncio.sleep(wait_s)
         sentence = f"the first request of a stream must be there within {wait_s:g} s"
         error = LimitError(Limit.SILENCE, sentence, grpc.StatusCode.DEADLINE_EXCEEDED)
         with suppress(*OVER):

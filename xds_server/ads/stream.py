@@ -61,6 +61,12 @@ class AdsStream:
         """How many resources the client said that it holds."""
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
+        self._has_sent = False
+        self._may_abort = asyncio.Event()
+        """Not while the first response is being written: gRPC would send its headers twice, fail,
+        and leave the stream open for ever."""
+        self._may_abort.set()
+        self._pause_s = 0.0
         self._problem: LimitError | None = None
 
     def begin(self, message: Any, size: int) -> None:  # noqa: ANN401 - a request of either variant
@@ -80,9 +86,6 @@ class AdsStream:
         """Serve the stream until the client ends it, goes beyond a limit, or we close."""
         try:
             if self._problem is None:
-                with suppress(*OVER):
-                    # Else the first response brings it, and no status could be sent meanwhile.
-                    await self._context.send_initial_metadata(())
                 await self._serve()
             else:
                 await self._refuse(self._problem)
@@ -105,7 +108,8 @@ class AdsStream:
         with suppress(grpc.aio.AbortError):  # raised here when _watch_closing aborts
             # No name is given to a request here: it would be kept until the next one comes.
             while self._problem is None and self._take_data(await self._context.read()):
-                await self._pause()
+                if self._pause_s:
+                    await self._pause()
         self._end()
         if self._problem is not None:
             with suppress(*OVER):
@@ -114,24 +118,36 @@ class AdsStream:
             await asyncio.sleep(CANCELLED_WITHIN_S)
 
     async def _pause(self) -> None:
-        """Leave the loop to others, if this node has had much of it."""
-        if pause_s := self._allowance.pause_s():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):
-                    await self._ended.wait()
+        """Leave the loop to others: this node has had much of it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pause_s):
+                await self._ended.wait()
 
     async def _refuse(self, problem: LimitError) -> None:
-        await self._shared.endings.end(self._context, problem, self._node.id)
+        self._shared.endings.tell(self._context, problem, self._node.id)
+        await self._may_abort.wait()
+        await self._context.abort(problem.code, problem.sentence)
 
     async def _write(self) -> None:
         with suppress(*OVER):  # its reader hears of it, too
             while not self._ended.is_set():
                 self._wake.clear()
                 while (encoded := self._next_response()) is not None:
-                    await self._context.write(encoded)
+                    await self._send(encoded)
                 self._note_progress()
                 if not self._ended.is_set():
                     await self._wake.wait()
+
+    async def _send(self, encoded: bytes) -> None:
+        if self._has_sent:
+            await self._context.write(encoded)
+            return
+        self._may_abort.clear()
+        try:
+            await self._context.write(encoded)
+        finally:
+            self._may_abort.set()
+        self._has_sent = True
 
     def _next_response(self) -> bytes | None:
         if self._ended.is_set():
@@ -158,6 +174,7 @@ class AdsStream:
     async def _watch_closing(self) -> None:
         await self._shared.closing.wait()
         self._end()
+        await self._may_abort.wait()
         with suppress(*OVER):  # which also ends the read that is going on
             await self._context.abort(grpc.StatusCode.UNAVAILABLE, "the control plane is stopping")
 
@@ -189,7 +206,7 @@ class AdsStream:
             self._receive(request, len(data))
         except LimitError as problem:
             self._problem = problem
-        self._allowance.worked(thread_time() - began)
+        self._pause_s = self._allowance.worked(thread_time() - began)
         return True
 
     def _read_request(self, message: Any, size: int) -> SotwRequest | DeltaRequest:  # noqa: ANN401 - of either variant

@@ -44,13 +44,12 @@ class Allowance:
         """Record that a stream is opened; return for how long it has to wait."""
         return self._work.take(self._limits.open_work_s)
 
-    def worked(self, seconds: float) -> None:
-        """Record that the loop worked so long for the node."""
-        self._work.take(seconds)
+    def worked(self, seconds: float) -> float:
+        """Record that the loop worked so long for the node.
 
-    def pause_s(self) -> float:
-        """Return for how long the next request has to wait; 0 as a rule."""
-        return self._work.take(0.0)
+        Return for how many seconds its next request has to wait: 0 as a rule.
+        """
+        return self._work.take(seconds)
 
     def asked(self, request_bytes: int) -> None:
         """Record a request that answers nothing. Raises LimitError if there were too many."""

@@ -33,15 +33,17 @@ class Clock:
 
 def end(endings, peer="ipv4:10.0.0.1:4000", node_id="", limit=Limit.NAMES):
     call = Call(peer)
-    asyncio.run(endings.end(call, LimitError(limit, "too many"), node_id))
+    endings.tell(call, LimitError(limit, "too many"), node_id)
     return call
 
 
 def test_the_client_is_told_and_every_end_is_counted():
     metrics = CollectorRegistry()
     endings = Endings(metrics)
-    calls = [end(endings, node_id="a") for _ in range(3)]
     error = LimitError(Limit.NAMES, "too many")
+    calls = [Call("ipv4:10.0.0.1:4000") for _ in range(3)]
+    for call in calls:
+        asyncio.run(endings.end(call, error))
 
     assert {call.ended for call in calls} == {(error.code, "too many")}
     assert metrics.get_sample_value("modelyard_xds_streams_limited_total", {"limit": "names"}) == 3

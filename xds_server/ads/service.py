@@ -45,6 +45,9 @@ MAX_WAIT_S = 300
 SERVER_OPTIONS = (
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", limits.GRPC_MESSAGE_BYTES),
+    # By itself gRPC takes ahead as much as comes fast enough: hundreds of megabytes.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", limits.READ_AHEAD_BYTES),
     ("grpc.max_concurrent_streams", limits.STREAMS_PER_CONNECTION),
     ("grpc.server_handshake_timeout_ms", limits.HANDSHAKE_MS),
     ("grpc.max_connection_idle_ms", limits.IDLE_CONNECTION_MS),

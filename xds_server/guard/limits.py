@@ -16,6 +16,8 @@ import grpc
 GRPC_MESSAGE_BYTES: Final = 16 * 2**20
 """gRPC itself ends a stream whose message is larger, in words of its own and without a line here;
 what is between this and `Limits.request_bytes` is refused with both."""
+READ_AHEAD_BYTES: Final = 256 * 1024
+"""What gRPC takes of a stream before it is asked for; of the message that is being read, all."""
 STREAMS_PER_CONNECTION: Final = 100
 """An Envoy has one of xDS, and one of load reports; gRPC makes the next ones wait."""
 HANDSHAKE_MS: Final = 30_000

@@ -19,6 +19,7 @@ from xds_server.node_status import (
     TypeStatus,
     written,
 )
+from xds_server.status.draining import DrainingView, WaitView
 from xds_server.status.views import RegistryView, StatusView, status_view
 from xds_server.status.web import status_app
 
@@ -174,6 +175,27 @@ async def test_a_click_on_an_envoy_tells_how_far_it_is_with_each_service(tmp_pat
 async def test_an_envoy_that_no_gateway_wants_is_told(tmp_path):
     async with page(view(node("envoy-1"), node("stray", gateway="")), tmp_path) as shown:
         assert await shown.text("#unmatched-text") == "stray"
+
+
+async def test_what_is_draining_is_told_with_who_keeps_it_and_for_how_long(tmp_path):
+    drain = DrainingView(
+        what="127.0.0.1:8003 of llama-1b",
+        pool="llama-1b",
+        server="127.0.0.1:8003",
+        gateway="*",
+        stage="draining",
+        since=written(NOW - timedelta(seconds=18)),
+        until=written(NOW + timedelta(seconds=42)),
+        in_progress=2,
+        waiting=12,
+        waits_for=(WaitView("envoy-1", "in_progress", 2), WaitView("envoy-2", "behind", 0)),
+    )
+
+    async with page(replace(view(node("envoy-1")), draining=(drain,)), tmp_path) as shown:
+        assert await shown.text("#draining-list") == (
+            "127.0.0.1:8003 of llama-1b: 2 requests in progress, gone in 42 s at most "
+            "envoy-1: 2 in progress; envoy-2: has not taken the edit; 10 more Envoys"
+        )
 
 
 async def test_without_an_envoy_it_says_how_to_start_one(tmp_path):

@@ -128,12 +128,24 @@ function blameBox({why, refusing, kept}) {
   return box;
 }
 
+const WHY_NOT_GONE = {
+  behind: "has not taken the edit",
+  reporting: "has to say once more that nothing is in progress",
+  no_reports: "sends no load reports",
+  not_counted: "counts anew",
+  disconnected: "lost its connection",
+};
+
 function leaving(one) {
-  const what = one.server ? one.server + " of pool " + one.pool : "pool " + one.pool;
-  const stage = one.stage === "routes" ? "Envoys are taking the routes away" : one.in_progress + " requests in progress";
-  const waits = one.waits_for.length ? ", waits for " + one.waits_for.join(", ") : "";
-  return element("li", "", element("strong", "", what), ": " + stage + waits
-    + "; gone by " + new Date(one.until).toLocaleTimeString() + " at the latest");
+  const stage = one.stage === "routes" ? "Envoys are taking the routes away"
+    : one.in_progress === 1 ? "1 request in progress" : one.in_progress + " requests in progress";
+  const left = Math.max(0, Math.ceil((new Date(one.until) - new Date(told.at)) / 1000));
+  const whom = one.waits_for.map(({node, why, in_progress}) => why === "in_progress"
+    ? node + ": " + in_progress + " in progress" : node + ": " + (WHY_NOT_GONE[why] ?? why));
+  if (one.waiting > whom.length) whom.push((one.waiting - whom.length).toLocaleString("en") + " more Envoys");
+  const item = element("li", "", element("strong", "", one.what), ": " + stage + ", gone in " + left + " s at most");
+  if (whom.length) item.append(element("div", "faint", whom.join("; ")));
+  return item;
 }
 
 // How far a node is with a service of which it has not all.
@@ -285,7 +297,10 @@ function show() {
   at("unmatched-text").textContent = named(unmatched);
   const drains = told.draining ?? [];
   at("draining").hidden = !drains.length;
-  fill(at("draining-list"), JSON.stringify(drains), () => drains.map(leaving));
+  const shown = drains.slice(0, SHOWN_OF_A_STATE).map(leaving);
+  const rest = drains.length - shown.length;
+  if (rest > 0) shown.push(element("li", "", rest.toLocaleString("en") + " more"));
+  at("draining-list").replaceChildren(...shown);
   at("path").textContent = registry.path;
   at("loaded").textContent = ago(registry.loaded_at) + " ago";
   at("loaded").title = new Date(registry.loaded_at).toLocaleString();

@@ -21,7 +21,7 @@ from xds_server.state.cuts import CannotHideError
 from xds_server.state.directory import StateDirectory
 from xds_server.state.envelope import DamagedError
 from xds_server.state.stored import Kept, Restored, SecretsChangedError
-from xds_server.state.writing import Writing
+from xds_server.state.writing import RETRY_S, Writing
 
 log = structlog.get_logger()
 
@@ -99,7 +99,9 @@ class StateKeeper:
 
     async def _run(self) -> None:
         while not self._ending.is_set():
-            await self._wake.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RETRY_S if self._newest else None):
+                    await self._wake.wait()
             self._wake.clear()
             started = perf_counter()
             await self._store()
@@ -115,14 +117,22 @@ class StateKeeper:
         self._good.clear()
         if newest is None:
             return
-        await self._writing.attempt(PART, lambda: self._write(newest, good))
+        if not await self._writing.attempt(PART, lambda: self._write(newest, good)):
+            self._put_back(newest, good)
+
+    def _put_back(self, newest: Kept, good: list[Kept]) -> None:
+        """Have stored later what could not be; what has come meanwhile is newer."""
+        self._newest = self._newest or newest
+        self._good = deque((*good, *self._good), maxlen=self._limit)
 
     def _write(self, newest: Kept, good: list[Kept]) -> None:
+        """Store *newest* and *good*, of which only those are left that could not be stored."""
         try:
             self._directory.write(newest)
         except (OSError, CannotHideError):
             with suppress(OSError):
                 self._directory.forget()
             raise
-        for kept in good:
-            self._directory.history.add(kept, self._limit)
+        while good:
+            self._directory.history.add(good[0], self._limit)
+            del good[0]

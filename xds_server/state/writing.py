@@ -18,6 +18,10 @@ CONSEQUENCE = (
 )
 
 
+RETRY_S = 5.0
+"""How soon is tried again what could not be written."""
+
+
 class Writing:
     """Writes the files of the state directory at *path*; each is a *part* with a name."""
 

@@ -10,7 +10,6 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +25,7 @@ from xds_server.files.look import ReadProblem, read
 from xds_server.fleet import Fleet
 from xds_server.guard.channel import Channel, ChannelSettings
 from xds_server.loads import Loads
+from xds_server.moments import Moment
 from xds_server.node_status import written
 from xds_server.open_files import allow_open_files
 from xds_server.reload.envoys import envoys_of
@@ -193,13 +193,13 @@ class ControlPlane:
         served, published = self.publisher.served, self.store.current
         if not served or not published:
             raise RuntimeError("nothing has been loaded")
+        now = Moment.now()
+        loaded_at = written(served.loaded.told(now))
         view = status_view(
             published.goal.revision,
-            RegistryView(
-                str(self.settings.registry), written(served.loaded_at), self.publisher.error
-            ),
+            RegistryView(str(self.settings.registry), loaded_at, self.publisher.error),
             self.fleet.nodes(),
-            datetime.now(UTC),
+            now.at,
         )
         return replace(view, draining=draining_views(*self.publisher.publication.draining()))
 

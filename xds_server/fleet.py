@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
 
 from snapshots.snapshot import NodeSnapshot, Resource, Snapshot
 from snapshots.type_urls import SHORT_NAMES, TypeUrl
 from xds_server.bell import Bell
+from xds_server.moments import Moment
 from xds_server.node_record import Node, NodeRecord, NodeRefusal, still_served, types_of
 from xds_server.node_status import (
     NodeStatus,
@@ -60,7 +60,7 @@ class Fleet:
 
     def opened(self, node: Node, variant: str) -> NodeRecord:
         """Record that *node* opened a stream; it stands for the node from now on."""
-        record = NodeRecord(node, variant, datetime.now(UTC))
+        record = NodeRecord(node, variant, Moment.now())
         before = self._records.pop(node.id, None)
         self.refusals.opened(node.id, node.envoy_version)
         if before is None:
@@ -85,7 +85,7 @@ class Fleet:
     def closed(self, record: NodeRecord) -> None:
         """Record that the stream of *record* ended."""
         record.connected = False
-        record.disconnected_at = datetime.now(UTC)
+        record.disconnected_at = Moment.now()
         record.gone_at = time.monotonic()
         self.changed.ring()
         if self._records.get(record.node.id) is record:
@@ -132,7 +132,7 @@ class Fleet:
         """Record a NACK; return what was not known of this node, one for each resource."""
         current = self._desired(record.node)
         version = current.version if current else ""
-        now = written(datetime.now(UTC))
+        now = written(Moment.now().at)
         news = []
         blamed: list[tuple[RefusalKey, tuple[str, ...]]] = []
         for resource in refused:
@@ -176,12 +176,13 @@ class Fleet:
 
     def nodes(self) -> list[NodeStatus]:
         """Return every known node by id, judged by the snapshot that is published now."""
-        return [self._status(self._records[node_id]) for node_id in sorted(self._records)]
+        now = Moment.now()
+        return [self._status(self._records[node_id], now) for node_id in sorted(self._records)]
 
-    def _status(self, record: NodeRecord) -> NodeStatus:
+    def _status(self, record: NodeRecord, now: Moment) -> NodeStatus:
         desired = self._desired(record.node)
         converged = desired is not None and record.held_version == desired.version
-        current = self._store.current
+        current, gone = self._store.current, record.disconnected_at
         if converged and current is not None:
             record.revision = current.goal.revision
         rejected = None if converged else self._standing(record, desired)
@@ -195,8 +196,8 @@ class Fleet:
             converged=converged,
             rejected=rejected,
             gateway=desired.gateway if desired else "",
-            connected_at=written(record.connected_at),
-            disconnected_at=written(record.disconnected_at) if record.disconnected_at else None,
+            connected_at=written(record.connected_at.told(now)),
+            disconnected_at=written(gone.told(now)) if gone else None,
             types=tuple(types_of(record, desired)),
             last_rejected=record.last_rejected,
             kept_from=None if converged or rejected else self._kept_from(record, desired),

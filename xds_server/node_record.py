@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from snapshots.node_selector import NO_METADATA
 from snapshots.snapshot import NodeSnapshot, Snapshot
 from snapshots.type_urls import PUSH_ORDER, SHORT_NAMES, TypeUrl
+from xds_server.moments import Moment
 from xds_server.node_status import PastRejection, TypeStatus
 from xds_server.protocol.fallback import RefusalKey
 
@@ -47,10 +47,10 @@ class NodeRecord:
 
     node: Node
     variant: str
-    connected_at: datetime
-    disconnected_at: datetime | None = None
+    connected_at: Moment
+    disconnected_at: Moment | None = None
     gone_at: float | None = None
-    """The same, by a clock that nobody sets."""
+    """The same, by `time.monotonic`."""
     connected: bool = True
     revision: str | None = None
     held_version: str | None = None

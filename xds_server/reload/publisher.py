@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ import structlog
 
 from snapshots.snapshot import Snapshot
 from xds_server.files.look import Glance, ReadProblem, glance_at, read
+from xds_server.moments import Moment
 from xds_server.reload.metrics import ReloadMetrics
 from xds_server.reload.publication import Publication
 from xds_server.reload.refused import RefusedError
@@ -49,7 +49,7 @@ class Served:
 
     text: bytes
     models: int
-    loaded_at: datetime
+    loaded: Moment
 
 
 class RegistryPublisher:
@@ -88,7 +88,7 @@ class RegistryPublisher:
 
     def resume(self, restored: Restored) -> None:
         """Publish what Envoys were told before this process began; for the start."""
-        self.served = Served(restored.text, restored.models, restored.loaded_at)
+        self.served = Served(restored.text, restored.models, Moment.known(restored.loaded_at))
         self._resumed_at = asyncio.get_running_loop().time()
         self.publication.resume(restored.snapshot)
         self._metrics.published(restored.snapshot)
@@ -118,7 +118,7 @@ class RegistryPublisher:
         await self._let_envoys_return(built.snapshot)
         models, snapshot = built.models, built.snapshot
         is_same_text = self.served is not None and self.served.text == content
-        self.served = Served(content, models, datetime.now(UTC))
+        self.served = Served(content, models, Moment.now())
         self._confidential = built.confidential
         self._document = None
         log.info(
@@ -131,7 +131,7 @@ class RegistryPublisher:
         changed = self.publication.publish(snapshot, built.drain_s)
         if changed or not is_same_text:
             self._store_current(is_news=True)
-        self._metrics.loaded(self.served.loaded_at, changed=changed)
+        self._metrics.loaded(self.served.loaded.at, changed=changed)
         self._tell_of_kept_secrets()
 
     def _tell_of_kept_secrets(self) -> None:
@@ -246,7 +246,7 @@ class RegistryPublisher:
                 registry=absolute(self.path),
                 text=served.text,
                 models=served.models,
-                loaded_at=served.loaded_at,
+                loaded_at=served.loaded.at,
                 snapshot=plain.snapshot,
                 revision=plain.goal.revision,
                 confidential=self._confidential,

@@ -87,6 +87,8 @@ class PlacesWatch:
 
         One may be on its way: a notification comes after the change that a poll may see at once.
         """
+        if self._said_polling:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(NOTIFIED_WITHIN_S):
                 await self.touched.wait()

@@ -7,48 +7,20 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.support.live_registry import FIRST_SERVERS, first_template, requests
-from tests.support.load import continuous_load
-from tests.support.replicas import Replica, Replicated, replicated, until
-from xds_server.demo.envoy import running_envoy
+from tests.support.faults import ANSWERS_BETWEEN, lasting, template, under_load, weight_is
+from tests.support.memory import resident_mib
+from tests.support.replicas import Replica, Replicated, until
 
 EDITS = int(os.environ.get("MODELYARD_EDITS_IN_A_ROW", "60"))
 """1,000 to be thorough."""
-ANSWERS_BETWEEN = 40
+FREEZE_S = float(os.environ.get("MODELYARD_FREEZE_S", "5"))
+"""30 to be thorough; Envoy leaves what does not answer after 8."""
+MIB_THAT_EDITS_MAY_KEEP = 30
 
-pytestmark = [pytest.mark.envoy, pytest.mark.timeout(120 + EDITS)]
-
-
-def template(weight: int) -> str:
-    return first_template().replace('"base": 70', f'"base": {weight}')
+pytestmark = [pytest.mark.envoy, pytest.mark.timeout(120 + EDITS + FREEZE_S)]
 
 
-@asynccontextmanager
-async def under_load(folder, variant):
-    """Run one control plane and one Envoy, and ask it all the time."""
-    async with (
-        replicated(template(1), FIRST_SERVERS, folder, variant, replicas=1) as deployed,
-        continuous_load(str(deployed.gateway), requests(), workers=4) as load,
-    ):
-        await load.answered(ANSWERS_BETWEEN)
-        yield deployed, load
-        await load.answered(ANSWERS_BETWEEN)
-    assert load.report.failures == 0, load.report.summary()
-
-
-async def weight_is(deployed: Replicated, weight: int) -> None:
-    """Wait until Envoy runs the registry with *weight*."""
-
-    async def holds() -> bool:
-        dump = await deployed.admin("/config_dump?resource=dynamic_route_configs")
-        scoped = (entry["route_config"] for entry in dump["configs"])
-        [chat] = (route for route in scoped if route["name"] == "model/chat")
-        return f"'weight': {weight}," in str(chat) or f"'weight': {weight}}}" in str(chat)
-
-    await until(holds)
-
-
-async def test_an_edit_during_a_freeze_arrives_after_it(variant, tmp_path):
+async def test_an_edit_during_a_freeze_arrives_after_it(variant, tmp_path, measured):
     async with under_load(tmp_path, variant) as (deployed, load):
         [replica] = deployed.replicas
         replica.freeze()
@@ -57,7 +29,8 @@ async def test_an_edit_during_a_freeze_arrives_after_it(variant, tmp_path):
         await until(lambda: gave_up(deployed, lost))
         await load.answered(ANSWERS_BETWEEN)
         replica.thaw()
-        await weight_is(deployed, 7)
+        with measured.recovery():
+            await weight_is(7, deployed.envoy)
 
 
 async def gave_up(deployed: Replicated, counter: str) -> bool:
@@ -65,48 +38,89 @@ async def gave_up(deployed: Replicated, counter: str) -> bool:
     return (await deployed.stats(counter)).get(counter, 0) > 0
 
 
-async def test_an_edit_while_the_only_one_is_killed_arrives_when_it_is_back(variant, tmp_path):
+async def test_a_freeze_is_noticed_by_nobody_however_long_it_lasts(variant, tmp_path, measured):
+    async with under_load(tmp_path, variant) as (deployed, load):
+        [replica] = deployed.replicas
+        replica.freeze()
+        await lasting(load, FREEZE_S)
+        replica.thaw()
+        deployed.copy_out(template(7))
+        with measured.recovery():
+            await weight_is(7, deployed.envoy)
+        assert (await replica.nodes())["envoy-1"]["connected"]
+
+
+async def test_a_kill_and_a_start_are_noticed_by_nobody(variant, tmp_path, measured):
+    async with under_load(tmp_path, variant) as (deployed, load):
+        [replica] = deployed.replicas
+        revision = replica.revision
+        for _ in range(3):
+            await replica.kill()
+            await load.answered(ANSWERS_BETWEEN)
+            with measured.recovery():
+                await replica.start()
+                await deployed.used(replica)
+            assert replica.revision == revision
+
+
+async def test_an_edit_while_the_only_one_is_killed_arrives_when_it_is_back(
+    variant, tmp_path, measured
+):
     async with under_load(tmp_path, variant) as (deployed, load):
         [replica] = deployed.replicas
         await replica.kill()
         deployed.copy_out(template(7))
         await load.answered(ANSWERS_BETWEEN)
-        await replica.start()
-        await weight_is(deployed, 7)
+        with measured.recovery():
+            await replica.start()
+            await weight_is(7, deployed.envoy)
 
 
-async def test_an_envoy_that_is_killed_serves_again_as_soon_as_it_is_started(variant, tmp_path):
-    async with replicated(template(1), FIRST_SERVERS, tmp_path, variant, replicas=1) as deployed:
-        deployed.envoy.process.kill()
-        await deployed.envoy.process.wait()
-        deployed.copy_out(template(7))
-        await until(lambda: alone(deployed.replicas[0]))
-        async with running_envoy(deployed.bootstrap(), tmp_path) as deployed.envoy:
-            await weight_is(deployed, 7)
-            gateway = str(deployed.gateway)
-            async with continuous_load(gateway, requests(), workers=4) as load:
-                await load.answered(4 * ANSWERS_BETWEEN)
-
-    assert load.report.failures == 0, load.report.summary()
-
-
-async def alone(replica: Replica) -> bool:
-    return not await replica.nodes()
-
-
-async def test_of_two_edits_at_once_the_second_is_what_envoy_runs(variant, tmp_path):
+async def test_of_two_edits_at_once_the_second_is_what_envoy_runs(variant, tmp_path, measured):
     async with under_load(tmp_path, variant) as (deployed, _):
         for weight in (7, 8):
             deployed.copy_out(template(weight))
-        await weight_is(deployed, 8)
+        with measured.recovery():
+            await weight_is(8, deployed.envoy)
 
 
-async def test_edits_in_a_row_end_with_the_last(variant, tmp_path):
-    async with under_load(tmp_path, variant) as (deployed, load):
+@asynccontextmanager
+async def many_edits(folder, variant, measured):
+    """Run a deployment with a state directory and its load; the memory of it must not grow."""
+    state = ("--state-dir", folder / "state")
+    async with under_load(folder, variant, arguments=state) as (deployed, load):
+        [replica] = deployed.replicas
+        deployed.copy_out(template(99))  # what is made for the first edit is there afterwards
+        await weight_is(99, deployed.envoy)
+        before = resident_mib(replica.process.pid)
+        yield deployed, load
+        after = resident_mib(replica.process.pid)
+        rejected = await deployed.stats("update_rejected$")
+        measured.note("resident_mib", f"{before:.1f} before, {after:.1f} after")
+        measured.note("published", published(replica))
+
+    assert not any(rejected.values())
+    assert after - before < MIB_THAT_EDITS_MAY_KEEP
+
+
+def published(replica: Replica) -> int:
+    return len(replica.logged("snapshot.published"))
+
+
+async def test_edits_as_fast_as_can_be_end_with_the_last(variant, tmp_path, measured):
+    async with many_edits(tmp_path, variant, measured) as (deployed, load):
         for weight in range(100, 100 + EDITS):
             deployed.copy_out(template(weight))
             await load.answered(2)
-        await weight_is(deployed, 99 + EDITS)
-        rejected = await deployed.stats("update_rejected$")
+        with measured.recovery():
+            await weight_is(99 + EDITS, deployed.envoy)
 
-    assert not any(rejected.values())
+
+async def test_edits_in_a_row_are_each_what_envoy_runs(variant, tmp_path, measured):
+    async with many_edits(tmp_path, variant, measured) as (deployed, _):
+        before = published(deployed.replicas[0])
+        for weight in range(100, 100 + EDITS):
+            deployed.copy_out(template(weight))
+            await weight_is(weight, deployed.envoy)
+
+    assert published(deployed.replicas[0]) - before == EDITS

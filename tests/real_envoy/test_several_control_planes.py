@@ -132,7 +132,7 @@ async def test_a_rolling_upgrade_sends_nothing_anew_and_loses_no_request(variant
             await load.answered(ANSWERS_BETWEEN)
             await replica.start()
             assert (ended.code, replica.revision) == (0, revision)
-            assert "server.stopped" in ended.stderr
+            assert replica.logged("server.stopped")
 
         used = await deployed.used(*deployed.replicas)
         await assert_nothing_was_sent_anew(deployed, used, before)

@@ -256,15 +256,17 @@ class CrowdMember(asyncio.Protocol):
         )
 
 
-async def crowd(address: str, count: int, held: Sequence[Held] = ()) -> list[CrowdMember]:
+async def crowd(
+    address: str, count: int, held: Sequence[Held] = (), *, name: str = "crowd"
+) -> list[CrowdMember]:
     """Connect *count* clients to the control plane at *address*, all at once; wait for none.
 
-    *held* are what each has from a connection before, if they had one.
+    *held* are what each has from a connection before, if they had one; *name* begins their ids.
     """
     host, port = address.rsplit(":", 1)
     loop = asyncio.get_running_loop()
     members = [
-        CrowdMember(f"crowd-{number:05}", held[number] if held else {}) for number in range(count)
+        CrowdMember(f"{name}-{number:05}", held[number] if held else {}) for number in range(count)
     ]
     await asyncio.gather(
         *(loop.create_connection(lambda m=member: m, host, int(port)) for member in members)

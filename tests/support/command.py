@@ -8,6 +8,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 START_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 30.0
@@ -31,13 +32,20 @@ async def run(*arguments: object, **environment: str) -> Ended:
 
 @asynccontextmanager
 async def ready(
-    *arguments: object, program: Sequence[str] = PROGRAM, **environment: str
+    *arguments: object,
+    program: Sequence[str] = PROGRAM,
+    launcher: Sequence[str] = (),
+    log: BinaryIO | None = None,
+    **environment: str,
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """Run `modelyard` with *arguments* meanwhile; yields it and the line that says it is ready.
 
-    *program* is what Python is told to run.
+    *program* is what Python is told to run, and *launcher* a command that becomes Python in the
+    end. Without a *log* for its stderr, that waits to be read, and a process that has much to say
+    waits with it.
     """
-    async with _process(*arguments, program=program, **environment) as process:
+    how = {"program": program, "launcher": launcher, "log": log}
+    async with _process(*arguments, **how, **environment) as process:
         async with asyncio.timeout(START_TIMEOUT_S):
             line = (await process.stdout.readline()).decode()
         if not line:
@@ -49,20 +57,24 @@ async def ended(process: asyncio.subprocess.Process) -> Ended:
     """Wait until *process*, and whoever shares its output, has ended."""
     async with asyncio.timeout(END_TIMEOUT_S):
         stdout, stderr = await process.communicate()
-    return Ended(process.returncode, stdout.decode(), stderr.decode())
+    return Ended(process.returncode, stdout.decode(), (stderr or b"").decode())
 
 
 @asynccontextmanager
 async def _process(
-    *arguments: object, program: Sequence[str] = PROGRAM, **environment: str
+    *arguments: object,
+    program: Sequence[str] = PROGRAM,
+    launcher: Sequence[str] = (),
+    log: BinaryIO | None = None,
+    **environment: str,
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, *program),
+        *(*launcher, sys.executable, *program),
         *map(str, arguments),
         env={**os.environ, **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stderr=log or asyncio.subprocess.PIPE,
     )
     try:
         yield process

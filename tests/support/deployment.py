@@ -194,14 +194,15 @@ class Deployment:
         node_id: str = "envoy-1",
         node_cluster: str = "default",
         node_metadata: Mapping[str, str] = {},
+        xds: tuple[Address, ...] = (),
     ) -> str:
-        """Return the bootstrap of an Envoy of this deployment."""
+        """Return the bootstrap of an Envoy of this deployment, or one that is told at *xds*."""
         return render_bootstrap(
             Bootstrap(
                 node_id=node_id,
                 node_cluster=node_cluster,
                 node_metadata=node_metadata,
-                xds=self.control_planes,
+                xds=xds or self.control_planes,
                 ext_proc=self._companions,
                 admin=Address(LOOPBACK, 0),
                 variant=self.variant,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -30,19 +31,34 @@ RESPONSES = "modelyard_xds_responses_total"
 class Replica:
     """One control plane at fixed addresses, on a copy of the registry of its own."""
 
-    def __init__(self, registry: Path) -> None:
+    def __init__(self, registry: Path, arguments: Sequence[object] = (), **how: Any) -> None:
         self.registry = registry
+        self.log = registry.with_suffix(".log")
+        """What it says, in JSON; also that of the processes before, at the same addresses."""
         self.xds_address = free_address()
         self._status_address = free_address()
-        self._part: Part[Serving] = Part(
-            lambda: serving(
-                registry,
-                "--log-format",
-                "json",
+        self._arguments = ("--log-format", "json", *arguments)
+        self._how = how
+        self._part: Part[Serving] = Part(self._serving)
+
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[Serving]:
+        with self.log.open("ab") as log:
+            async with serving(
+                self.registry,
+                *self._arguments,
                 xds_address=str(self.xds_address),
                 status_address=str(self._status_address),
-            )
-        )
+                log=log,
+                **self._how,
+            ) as running:
+                yield running
+
+    def logged(self, *events: str) -> list[dict[str, Any]]:
+        """Return what it has said of *events* so far."""
+        whole, _, _ = self.log.read_text().rpartition("\n")
+        entries = map(json.loads, whole.splitlines())
+        return [entry for entry in entries if entry["event"] in events]
 
     @property
     def revision(self) -> str:
@@ -72,9 +88,13 @@ class Replica:
     def thaw(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
+    @property
+    def status_url(self) -> str:
+        return f"http://{self._status_address}"
+
     async def status(self) -> Any:
         """Return what its `GET /status` answers."""
-        url = f"http://{self._status_address}/status"
+        url = f"{self.status_url}/status"
         async with aiohttp.ClientSession() as http, http.get(url) as response:
             return await response.json()
 
@@ -84,7 +104,7 @@ class Replica:
 
     async def responses(self) -> int:
         """Return how many xDS responses it has sent since it started."""
-        metrics = await scraped(f"http://{self._status_address}")
+        metrics = await scraped(self.status_url)
         return int(sum(v for name, v in metrics.items() if name.startswith(RESPONSES)))
 
 
@@ -92,10 +112,14 @@ class Replicated(Deployment):
     """A deployment whose control planes are *replicas*; `registry` is the text of all of them."""
 
     def __init__(
-        self, folder: Path, variant: Variant, session: aiohttp.ClientSession, replicas: int
+        self,
+        folder: Path,
+        variant: Variant,
+        session: aiohttp.ClientSession,
+        replicas: Sequence[Replica],
     ) -> None:
         super().__init__(folder, variant, session, ())
-        self.replicas = [Replica(folder / f"registry-{n}.yaml") for n in range(replicas)]
+        self.replicas = replicas
 
     @property
     def control_planes(self) -> tuple[Address, ...]:
@@ -130,18 +154,25 @@ async def until(holds: Callable[[], Any], within_s: float = SETTLE_TIMEOUT_S) ->
 
 
 @asynccontextmanager
-async def replicated(
+async def replicated(  # noqa: PLR0913 - each by name
     template: str,
     servers: ServerOptions,
     folder: Path,
     variant: Variant,
     *,
     replicas: int = 2,
+    arguments: Sequence[object] = (),
+    **how: Any,
 ) -> AsyncIterator[Replicated]:
-    """Run a deployment as `deployment` does, with so many control planes as processes."""
+    """Run a deployment as `deployment` does, with so many control planes as processes.
+
+    Each has *arguments*, and is started as *how* tells `command.ready`.
+    """
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        deployed = Replicated(folder, variant, session, replicas)
+        names = (f"registry-{n}.yaml" for n in range(replicas))
+        each = [Replica(folder / name, arguments, **how) for name in names]
+        deployed = Replicated(folder, variant, session, each)
         stack.push_async_callback(deployed.stop_servers)
         for name, options in servers.items():
             await deployed.add_server(name, **options)

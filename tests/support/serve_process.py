@@ -3,10 +3,11 @@
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.support import command
 from tests.support.command import Ended
@@ -46,15 +47,14 @@ async def serving(
     *arguments: object,
     xds_address: str = "127.0.0.1:0",
     status_address: str = "127.0.0.1:0",
-    program: Sequence[str] = command.PROGRAM,
-    **environment: str,
+    **how: Any,
 ) -> AsyncIterator[Serving]:
     """Serve *registry* until the block ends; ports are free ones unless told otherwise.
 
-    *program* is what Python is told to run.
+    *how* goes to `command.ready`: `program`, `launcher`, `log` and the environment.
     """
     addresses = ("--xds-address", xds_address, "--status-address", status_address)
-    serve = command.ready("serve", registry, *addresses, *arguments, program=program, **environment)
+    serve = command.ready("serve", registry, *addresses, *arguments, **how)
     async with serve as (process, line):
         told = READY.fullmatch(line)
         assert told, line

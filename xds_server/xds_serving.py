@@ -13,6 +13,8 @@ from xds_server.address import Address
 from xds_server.ads import SERVER_OPTIONS, add_ads
 from xds_server.fleet import Fleet
 from xds_server.guard.channel import Channel
+from xds_server.guard.endings import Endings
+from xds_server.guard.entrance import Entrance
 from xds_server.listening import CannotListenError, check_free
 from xds_server.load_reports.service import add_load_reports
 from xds_server.loads import Loads
@@ -40,9 +42,11 @@ async def serving_xds(address: Address, told: Told, channel: Channel) -> AsyncIt
     """
     check_free("--xds-address", address)
     server = grpc.aio.server(options=SERVER_OPTIONS)
-    door, kept = channel.door, channel.limits
-    ads = add_ads(server, told.store, told.fleet, told.metrics, door=door, kept=kept)
-    load_reports = add_load_reports(server, told.loads, door)
+    door, kept, endings = channel.door, channel.limits, Endings(told.metrics)
+    ads = add_ads(
+        server, told.store, told.fleet, told.metrics, door=door, kept=kept, endings=endings
+    )
+    load_reports = add_load_reports(server, told.loads, Entrance(door, endings, kept))
     try:
         port = channel.add_port(server, str(address))
     except RuntimeError as error:  # taken since it was checked

@@ -9,8 +9,12 @@ from contextlib import asynccontextmanager
 import grpc
 import pytest
 from envoy.service.load_stats.v3 import lrs_pb2
+from prometheus_client import CollectorRegistry
 
 from xds_server.guard.door import Door, Refused
+from xds_server.guard.endings import Endings
+from xds_server.guard.entrance import Entrance
+from xds_server.guard.limits import Limits
 from xds_server.load_reports.service import SERVICE_NAME, add_load_reports
 from xds_server.loads import Loads
 
@@ -23,10 +27,13 @@ def loads() -> Loads:
 
 
 @asynccontextmanager
-async def serving(loads: Loads, door: Door | None = None) -> AsyncIterator[tuple]:
+async def serving(
+    loads: Loads, door: Door | None = None, kept: Limits | None = None
+) -> AsyncIterator[tuple]:
     """Run the service; yields it, and what opens a stream to it."""
     server = grpc.aio.server()
-    service = add_load_reports(server, loads, door)
+    entrance = Entrance(door or Door(), Endings(CollectorRegistry()), kept or Limits())
+    service = add_load_reports(server, loads, entrance)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -113,6 +120,25 @@ async def test_who_does_not_say_who_it_is_is_refused(loads: Loads):
         await stream.write(hello(""))
 
         assert await stream.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_reports_without_end_end_their_stream(loads: Loads):
+    async with serving(loads, kept=Limits(requests=5, requests_per_s=0.1)) as (_, opened):
+        stream = opened()
+        for _ in range(7):
+            await stream.write(hello())
+
+        assert await stream.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        await until(lambda: loads.of("envoy-1") is None)
+
+
+async def test_a_report_too_large_ends_its_stream(loads: Loads):
+    async with serving(loads, kept=Limits(request_bytes=100)) as (_, opened):
+        stream = opened()
+        await stream.write(hello())
+        await stream.write(report("c" * 100, 1))
+
+        assert await stream.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 class ClosedDoor(Door):

@@ -6,27 +6,24 @@ The methods are generic handlers over protobuf's own messages. The service of on
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any
 
 import grpc
 from envoy.service.discovery.v3 import discovery_pb2
 from prometheus_client import CollectorRegistry
 
-from xds_server.ads.messages import read_delta, read_sotw, write_delta, write_sotw
+from xds_server.ads.messages import read_delta, read_node, read_sotw, write_delta, write_sotw
 from xds_server.ads.metrics import AdsMetrics
-from xds_server.ads.requests import RequestReader
 from xds_server.ads.shared import Shared, Variant
-from xds_server.ads.stream import CANCELLED_WITHIN_S, EOF, OVER, AdsStream
+from xds_server.ads.stream import AdsStream
 from xds_server.fleet import Fleet
 from xds_server.guard import limits
-from xds_server.guard.admission import Admission
 from xds_server.guard.door import Door
 from xds_server.guard.endings import Endings
-from xds_server.guard.limits import Limit, LimitError, Limits
+from xds_server.guard.entrance import Entrance, MessageReader
+from xds_server.guard.limits import Limits
 from xds_server.protocol.delta import DeltaSession
 from xds_server.protocol.sotw import SotwSession
 from xds_server.store import SnapshotStore
@@ -79,14 +76,14 @@ def _variants(kept: Limits) -> dict[str, Variant]:
     delta = Variant(
         "delta",
         lambda node, _archive: DeltaSession(is_envoy=node.is_envoy),
-        RequestReader(discovery_pb2.DeltaDiscoveryRequest, kept),
+        MessageReader(discovery_pb2.DeltaDiscoveryRequest, kept),
         read_delta,
         write_delta,
     )
     sotw = Variant(
         "sotw",
         lambda node, archive: SotwSession(archive, is_envoy=node.is_envoy),
-        RequestReader(discovery_pb2.DiscoveryRequest, kept),
+        MessageReader(discovery_pb2.DiscoveryRequest, kept),
         read_sotw,
         write_sotw,
     )
@@ -98,9 +95,7 @@ class AdsService:
 
     def __init__(self, shared: Shared, door: Door) -> None:
         self._shared = shared
-        self._door = door
-        self._admission = Admission(shared.limits, shared.clock)
-        self._ends: set[asyncio.Task[None]] = set()
+        self._entrance = Entrance(door, shared.endings, shared.limits, shared.clock)
         if shared.store.current:
             nodes = tuple(shared.store.current.snapshot.nodes.values())
             shared.archive.remember_all(nodes)
@@ -129,57 +124,14 @@ class AdsService:
 
     def _behaviour(self, variant: Variant) -> Callable[[object, Context], Awaitable[None]]:
         async def serve(_requests: object, context: Context) -> None:
-            if refused := self._door.stranger(context):
-                await context.abort(refused.code, refused.details)
-            try:
-                with self._admission.stream():
-                    await self._greet(variant, context)
-            except LimitError as error:
-                await self._shared.endings.end(context, error)
+            async with self._entrance.guest(context, variant.reader) as guest:
+                if guest is not None:
+                    node = read_node(guest.first.node)
+                    stream = AdsStream(context, variant, node, self._shared, guest.allowance)
+                    stream.begin(guest.take(), guest.size)
+                    await stream.run()
 
         return serve
-
-    async def _greet(self, variant: Variant, context: Context) -> None:
-        """Serve a stream if its first request is as it should be. Raises LimitError."""
-        data = await self._first(context)
-        if data is EOF:
-            await asyncio.sleep(CANCELLED_WITHIN_S)
-            return
-        size, message = len(data), variant.reader.parse(data)
-        node = variant.reader.read_first(message)
-        if refused := self._door.impostor(context, node.id):
-            await context.abort(refused.code, refused.details)
-        with self._admission.node(node.id) as allowance:
-            if wait_s := allowance.opened():
-                await asyncio.sleep(wait_s)
-            stream = AdsStream(context, variant, node, self._shared, allowance)
-            stream.begin(message, size)
-            # Of 60 KB, nearly all of them the names of Envoy's extensions.
-            del data, message
-            await stream.run()
-
-    async def _first(self, context: Context) -> Any:  # noqa: ANN401 - bytes, or EOF
-        """Return the first request; without one in time, the stream ends."""
-        loop = asyncio.get_running_loop()
-
-        def give_up() -> None:
-            # A task for each stream that opens would be one too many for nearly all of them.
-            end = loop.create_task(self._end_silence(context))
-            self._ends.add(end)
-            end.add_done_callback(self._ends.discard)
-
-        timer = loop.call_later(self._shared.limits.first_request_s, give_up)
-        try:
-            return await context.read()
-        finally:
-            timer.cancel()
-
-    async def _end_silence(self, context: Context) -> None:
-        wait_s = self._shared.limits.first_request_s
-        sentence = f"the first request of a stream must be there within {wait_s:g} s"
-        error = LimitError(Limit.SILENCE, sentence, grpc.StatusCode.DEADLINE_EXCEEDED)
-        with suppress(*OVER):
-            await self._shared.endings.end(context, error)
 
 
 def add_ads(  # noqa: PLR0913 - what is not always needed is given by name
@@ -191,17 +143,20 @@ def add_ads(  # noqa: PLR0913 - what is not always needed is given by name
     *,
     door: Door | None = None,
     kept: Limits | None = None,
+    endings: Endings | None = None,
 ) -> AdsService:
     """Add the ADS service to *server*, which should have been made with `SERVER_OPTIONS`.
 
     Its metrics go into *metrics*, if given; *door* says who may open a stream (None: everybody),
-    and *kept* are the limits of each; *clock* tells seconds, for durations only.
+    *kept* are the limits of each, and *endings* tells of those that go beyond one; *clock* tells
+    seconds, for durations only.
 
     The caller adds ports, starts the server, and at the end calls `close` on what is returned here,
     then `server.stop(grace)`.
     """
     metrics, kept = metrics or CollectorRegistry(), kept or Limits()
-    shared = Shared(store, fleet, AdsMetrics(metrics), clock, kept, Endings(metrics, clock))
+    endings = endings or Endings(metrics, clock)
+    shared = Shared(store, fleet, AdsMetrics(metrics), clock, kept, endings)
     service = AdsService(shared, door or Door())
     server.add_generic_rpc_handlers((service.handler(),))
     return service

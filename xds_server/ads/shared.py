@@ -9,10 +9,10 @@ from typing import Any
 
 from xds_server.ads.encoded import Encoder
 from xds_server.ads.metrics import AdsMetrics
-from xds_server.ads.requests import RequestReader
 from xds_server.bell import Bell
 from xds_server.fleet import Fleet, Node
 from xds_server.guard.endings import Endings
+from xds_server.guard.entrance import MessageReader
 from xds_server.guard.limits import Limits
 from xds_server.protocol.archive import Archive
 from xds_server.store import SnapshotStore
@@ -24,7 +24,7 @@ class Variant:
 
     name: str
     new_session: Callable[[Node, Archive], Any]
-    reader: RequestReader[Any]
+    reader: MessageReader[Any]
     read: Callable[[Any], Any]
     write: Callable[[Any], Any]
 

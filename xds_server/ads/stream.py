@@ -17,22 +17,14 @@ from snapshots.type_urls import CLUSTER, LISTENER, TypeUrl
 from xds_server.ads.answers import Answers
 from xds_server.ads.gate import Gate
 from xds_server.ads.notes import StreamNotes
-from xds_server.ads.requests import count_names
+from xds_server.ads.requests import check, count_names
 from xds_server.ads.shared import Shared, Variant
 from xds_server.fleet import Node
 from xds_server.guard.allowance import Allowance
+from xds_server.guard.entrance import CANCELLED_WITHIN_S, EOF, OVER
 from xds_server.guard.limits import Limit, LimitError
 from xds_server.protocol.events import DeltaRequest, Received, SotwRequest, Verdict
 from xds_server.store import Published
-
-EOF = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in grpc-stubs
-"""What `read` returns after the client's last message, and when the RPC has failed."""
-
-OVER = (grpc.aio.AbortError, grpc.aio.InternalError)
-"""What is raised when the RPC was aborted by another task of ours, or has failed."""
-
-CANCELLED_WITHIN_S = 0.05
-"""When an RPC fails, gRPC lets `read` return first and cancels its task right after that."""
 
 
 class AdsStream:
@@ -218,7 +210,7 @@ class AdsStream:
         if (told := count_names(message)) > self._session.subscribed_names:
             self._check_names(told)  # fewer are repeated, or taken back
         request: SotwRequest | DeltaRequest = self._variant.read(message)
-        self._variant.reader.check(request, size)
+        check(request, size, self._shared.limits)
         return request
 
     def _receive(self, request: SotwRequest | DeltaRequest, size: int) -> None:

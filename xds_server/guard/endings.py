@@ -40,14 +40,6 @@ class Endings:
         for limit in Limit:
             self._limited.labels(limit.value)
 
-    async def end(self, context: Context, error: LimitError) -> None:
-        """End the stream of *context* with the status and the sentence of *error*.
-
-        Raises grpc.aio.AbortError, as every end of a stream does.
-        """
-        self.tell(context, error)
-        await context.abort(error.code, error.sentence)
-
     def tell(self, context: Context, error: LimitError, node_id: str = "") -> None:
         """Count that the stream of *context* is ended, and log it."""
         self._limited.labels(error.limit.value).inc()

@@ -6,7 +6,7 @@ docs/operations.md has them as a table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -113,3 +113,11 @@ class Limits:
     def names_among(self, count_resources: Callable[[], int], asked: int) -> bool:
         """Tell whether *asked* names are within the limit."""
         return asked <= self.names or asked <= self.names_per_resource * count_resources()
+
+    def check_texts(self, what: str, texts: Iterable[str]) -> None:
+        """Raise LimitError if one of *texts* is longer than a text may be."""
+        longest = max(map(len, texts), default=0)
+        if longest > self.characters:
+            raise LimitError(
+                Limit.NAMES, f"{what} can have {self.characters} characters, this has {longest}"
+            )

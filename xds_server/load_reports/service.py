@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from time import thread_time
 from typing import Any
 
 import grpc
 from envoy.config.endpoint.v3.load_report_pb2 import ClusterStats
 from envoy.service.load_stats.v3 import lrs_pb2
+from prometheus_client import CollectorRegistry
 
+from xds_server.guard.allowance import Allowance
 from xds_server.guard.door import Door
+from xds_server.guard.endings import Endings
+from xds_server.guard.entrance import CANCELLED_WITHIN_S, EOF, Entrance, MessageReader
+from xds_server.guard.limits import LimitError, Limits
 from xds_server.loads import Loads, NodeLoad, Place, Question, Report
 
 SERVICE_NAME = "envoy.service.load_stats.v3.LoadReportingService"
 
-EOF = grpc.aio.EOF  # type: ignore[attr-defined]  # missing in grpc-stubs
-"""What `read` returns after the client's last message."""
 AN_HOUR_S = 3600
 """Between the empty reports of an Envoy that is asked nothing."""
 
@@ -31,9 +35,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class LoadReportService:
     """Ask every Envoy what *loads* wants to know, and write there what they say."""
 
-    def __init__(self, loads: Loads, door: Door) -> None:
+    def __init__(self, loads: Loads, entrance: Entrance) -> None:
         self._loads = loads
-        self._door = door
+        self._entrance = entrance
+        self._reader = MessageReader(lrs_pb2.LoadStatsRequest, entrance.limits)
         self._closing = asyncio.Event()
 
     def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
@@ -43,7 +48,6 @@ class LoadReportService:
             {
                 "StreamLoadStats": grpc.stream_stream_rpc_method_handler(
                     self._serve,
-                    request_deserializer=lrs_pb2.LoadStatsRequest.FromString,
                     response_serializer=lrs_pb2.LoadStatsResponse.SerializeToString,
                 )
             },
@@ -54,35 +58,45 @@ class LoadReportService:
         self._closing.set()
 
     async def _serve(self, _requests: object, context: Context) -> None:
-        if refused := self._door.stranger(context):
-            await context.abort(refused.code, refused.details)
-        first = await context.read()
-        if first is EOF:
-            return
-        if not first.node.id:
-            await context.abort(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                "the first report of a stream must tell its node, with an id",
-            )
-        if refused := self._door.impostor(context, first.node.id):
-            await context.abort(refused.code, refused.details)
-        load = self._loads.opened(first.node.id)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                helpers = [
-                    tasks.create_task(self._ask(context)),
-                    tasks.create_task(self._watch_closing(context)),
-                ]
-                await self._read(context, load)
-                for helper in helpers:
-                    helper.cancel()
-        finally:
-            self._loads.closed(first.node.id, load)
+        async with self._entrance.guest(context, self._reader) as guest:
+            if guest is None:
+                return
+            node_id = guest.take().node.id
+            load = self._loads.opened(node_id)
+            try:
+                problem = await self._listen(context, load, guest.allowance)
+            finally:
+                self._loads.closed(node_id, load)
+            if problem is not None:
+                raise problem
 
-    async def _read(self, context: Context, load: NodeLoad) -> None:
+    async def _listen(
+        self, context: Context, load: NodeLoad, allowance: Allowance
+    ) -> LimitError | None:
+        """Ask, and write down what is told; return what it went beyond, if that ended it."""
+        problem = None
+        async with asyncio.TaskGroup() as tasks:
+            helpers = [
+                tasks.create_task(self._ask(context)),
+                tasks.create_task(self._watch_closing(context)),
+            ]
+            try:
+                await self._read(context, load, allowance)
+            except LimitError as error:
+                problem = error
+            for helper in helpers:
+                helper.cancel()
+        return problem
+
+    async def _read(self, context: Context, load: NodeLoad, allowance: Allowance) -> None:
         with suppress(grpc.aio.AbortError):  # raised here when _watch_closing aborts
-            while (report := await context.read()) is not EOF:
-                load.reported(_read(report, self._loads.question.clusters))
+            while (data := await context.read()) is not EOF:
+                began = thread_time()
+                allowance.asked(len(data))
+                load.reported(_read(self._reader.parse(data), self._loads.question.clusters))
+                if pause_s := allowance.worked(thread_time() - began):
+                    await asyncio.sleep(pause_s)
+            await asyncio.sleep(CANCELLED_WITHIN_S)
 
     async def _ask(self, context: Context) -> None:
         serial = 0
@@ -125,12 +139,14 @@ def _in_progress(clusters: Iterable[ClusterStats]) -> Iterator[tuple[Place, int]
 
 
 def add_load_reports(
-    server: grpc.aio.Server, loads: Loads, door: Door | None = None
+    server: grpc.aio.Server, loads: Loads, entrance: Entrance | None = None
 ) -> LoadReportService:
     """Add the service to *server*; before `server.stop(grace)`, call `close` on what is returned.
 
-    It belongs beside ADS, with the same *door*: nobody else may say that an Envoy is idle.
+    It belongs beside ADS, with an *entrance* of its own by the same door: nobody else may say that
+    an Envoy is idle. None lets everybody in.
     """
-    service = LoadReportService(loads, door or Door())
+    entrance = entrance or Entrance(Door(), Endings(CollectorRegistry()), Limits())
+    service = LoadReportService(loads, entrance)
     server.add_generic_rpc_handlers((service.handler(),))
     return service

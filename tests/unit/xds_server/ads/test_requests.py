@@ -5,7 +5,8 @@ from envoy.service.discovery.v3 import discovery_pb2
 
 from snapshots.type_urls import CLUSTER
 from xds_server.ads.messages import read_delta, read_node, read_sotw
-from xds_server.ads.requests import RequestReader, count_names
+from xds_server.ads.requests import check, count_names
+from xds_server.guard.entrance import MessageReader
 from xds_server.guard.limits import (
     KEPT_VERSION_CHARACTERS,
     READ_ERROR_CHARACTERS,
@@ -25,7 +26,7 @@ KINDS = {
 @pytest.fixture(params=KINDS)
 def variant(request):
     kind, read = KINDS[request.param]
-    return kind, read, RequestReader(kind, LIMITS)
+    return kind, read, MessageReader(kind, LIMITS)
 
 
 def test_a_request_of_the_allowed_size_is_read(variant):
@@ -62,11 +63,11 @@ def test_a_node_keeps_what_it_is_and_nothing_of_its_extensions(variant):
     message.node.user_agent_version = "9" * 1_000
     message.node.extensions.add(name="n" * 5_000)
 
-    node = reader.read_first(message)
+    reader.check_node(message)
+    node = read_node(message.node)
 
     assert (node.id, node.cluster, node.metadata) == ("envoy-1", "edge", {"zone": "a"})
     assert len(node.envoy_version) == KEPT_VERSION_CHARACTERS
-    assert node == read_node(message.node)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_a_node_that_could_not_be_kept_is_refused(variant, change, limit):
     change(message.node)
 
     with pytest.raises(LimitError) as refused:
-        reader.read_first(message)
+        reader.check_node(message)
 
     assert refused.value.limit is limit
 
@@ -112,7 +113,7 @@ def test_no_text_that_is_kept_may_be_long(name, fields):
     message = kind(**{"type_url": "t", **fields})
 
     with pytest.raises(LimitError, match="10 characters, this has 11"):
-        RequestReader(kind, LIMITS).check(read(message), message.ByteSize())
+        check(read(message), message.ByteSize(), LIMITS)
 
 
 def test_names_are_counted(variant):

@@ -78,7 +78,6 @@ class Fleet:
     def _recall(self, record: NodeRecord) -> None:
         """Note what the node refused of another process, or so long ago that it was forgotten."""
         for content, words in self.refusals.of(record.node.id):
-            record.refusals[content.key] = NodeRefusal(words.error_detail, content.origin, "")
             (url, name, _), text = content.key, words.error_detail
             record.last_rejected = PastRejection(url, name, text, content.place, words.at)
 
@@ -226,9 +225,18 @@ class Fleet:
             if still_served(key, refusal, desired)
         }
         if not record.refusals:
-            return None
+            return self._recalled(record, desired)
         key = next(reversed(record.refusals))
         return self._rejection(key, record.refusals[key])
+
+    def _recalled(self, record: NodeRecord, desired: NodeSnapshot) -> Rejection | None:
+        """Return what the node refused before this process knew that it should have it."""
+        found = self.refusals.standing(desired, record.node.id)
+        if found is None:
+            return None
+        content, words = found
+        (url, name, _), place = content.key, self._place(content.origin) or content.place
+        return Rejection(url, name, words.error_detail, place)
 
     def _rejection(self, key: RefusalKey, refusal: NodeRefusal) -> Rejection:
         type_url, name, _version = key

@@ -12,7 +12,7 @@ from snapshots.snapshot import NodeSnapshot, Resource
 from snapshots.type_urls import LISTENER
 from xds_server.bell import Bell
 from xds_server.protocol.fallback import RefusalKey, refusal_key
-from xds_server.protocol.quarantine import Quarantine, Quarantined
+from xds_server.protocol.quarantine import Quarantine, Quarantined, has
 from xds_server.store import Published, SnapshotStore
 
 MAX_CONTENTS = 1_000
@@ -117,16 +117,20 @@ class Refusals:
         keys = (content.key for content, _ in self.of(node_id))
         return frozenset(key for key in keys if not (is_fresh and key[0] == LISTENER))
 
+    def standing(self, desired: NodeSnapshot, node_id: str) -> tuple[RefusedContent, Words] | None:
+        """Return the newest content of *desired* that a node has refused."""
+        for content in reversed(self._contents.values()):
+            if node_id in content.by and has(desired, content.key):
+                return content, content.by[node_id]
+        return None
+
     def kept_from(
         self, desired: NodeSnapshot, envoy_version: str
     ) -> tuple[RefusedContent, Words] | None:
         """Return the newest content of *desired* that no Envoy of this version is given."""
         for content in reversed(self._contents.values()):
-            url, name, version = content.key
-            resource = desired.types[url].resources.get(name) if url in desired.types else None
-            if resource is None or resource.version != version:
-                continue
-            if self.quarantine.is_kept_from(envoy_version, content.key):
+            is_kept = self.quarantine.is_kept_from(envoy_version, content.key)
+            if is_kept and has(desired, content.key):
                 words = [w for w in content.by.values() if w.envoy_version == envoy_version]
                 if words:
                     return content, words[-1]

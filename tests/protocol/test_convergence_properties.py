@@ -180,9 +180,12 @@ class Fleet(RuleBasedStateMachine):
     @rule()
     def restart(self):
         """A new control plane knows nothing of what was sent, held or refused before."""
-        self.quarantine, self.archive = Quarantine(), Archive()
+        self.quarantine, self.archive = self.successor(), Archive()
         self.restarted = True
         self.streams = {variant: self.connect(variant) for variant in self.clients}
+
+    def successor(self) -> Quarantine:
+        return Quarantine()
 
     @rule(url=st.sampled_from(PUSH_ORDER), nonce=st.sampled_from(["0", "never"]))
     def say_something_stale(self, url, nonce):
@@ -251,6 +254,17 @@ class FleetWithoutRefusals(Fleet):
     contents = contents
 
 
+class FleetWithState(Fleet):
+    """The same where a new control plane goes on with what was refused of the last one."""
+
+    def successor(self) -> Quarantine:
+        after = Quarantine()
+        after.restore(self.quarantine.kept())
+        before = self.quarantine.effective(self.desired)
+        assert after.effective(self.desired) == before
+        return after
+
+
 def fingerprint(talk: Talk) -> str:
     """Return everything that a session knows."""
     ledgers = talk.session._ledgers  # noqa: SLF001
@@ -298,3 +312,5 @@ TestFleet = Fleet.TestCase
 TestFleet.settings = SETTINGS
 TestFleetWithoutRefusals = FleetWithoutRefusals.TestCase
 TestFleetWithoutRefusals.settings = SETTINGS
+TestFleetWithState = FleetWithState.TestCase
+TestFleetWithState.settings = SETTINGS

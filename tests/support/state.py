@@ -9,7 +9,7 @@ from pathlib import Path
 
 from xds_server.reload.building import RegistryBuilding
 from xds_server.state.directory import SNAPSHOT, StateDirectory, absolute
-from xds_server.state.envelope import read_envelope
+from xds_server.state.envelope import DamagedError, read_envelope
 from xds_server.state.history import History
 from xds_server.state.stored import KIND, Kept
 
@@ -66,6 +66,9 @@ async def until_refusals_stored(folder: Path, registry: Path, names: set[str]) -
             await asyncio.sleep(LOOK_AGAIN_S)
 
 
-def _refused(directory: StateDirectory, registry: Path) -> set[str]:
-    kept, _ = directory.read_refusals(registry, b"")
+def _refused(directory: StateDirectory, registry: Path) -> set[str] | None:
+    try:
+        kept, _ = directory.read_refusals(registry, b"")
+    except DamagedError:
+        return None
     return {name for _, name, _ in kept.quarantined.refused}

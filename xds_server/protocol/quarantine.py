@@ -133,7 +133,7 @@ class Quarantine:
             if node.gateway in self._restored:
                 self._record(node)
         self._unsettled, self._restored = frozenset(), {}
-        refused = {key: by for key, by in self._refused.items() if any(_has(s, key) for s in told)}
+        refused = {key: by for key, by in self._refused.items() if any(has(s, key) for s in told)}
         if len(refused) < len(self._refused):
             self._refused = refused
             self.serial += 1
@@ -196,7 +196,7 @@ class Quarantine:
         self._refused = {
             key: kept_from
             for key, kept_from in self._refused.items()
-            if key in self._unsettled or any(_has(s, key) for s in current)
+            if key in self._unsettled or any(has(s, key) for s in current)
         }
 
     def _accepted_somewhere(self, resource: Resource) -> bool:
@@ -209,7 +209,7 @@ class Quarantine:
         refused: AbstractSet[RefusalKey],
         own: frozenset[RefusalKey] = frozenset(),
     ) -> Served:
-        present = {key for key in refused if _has(record.desired, key)}
+        present = {key for key in refused if has(record.desired, key)}
         if not present:
             return Served(record.desired)
         for key in present:
@@ -222,7 +222,7 @@ class Quarantine:
         But for secrets, which no process leaves behind.
         """
         refused = frozenset(self._refused)
-        own = frozenset(key for key in refused if _has(record.desired, key))
+        own = frozenset(key for key in refused if has(record.desired, key))
         if not own:
             return
         served = Fallback(record.desired, record.accepted, refused).served(own).snapshot
@@ -231,7 +231,8 @@ class Quarantine:
                 yield from record.accepted.get(key, {}).values()
 
 
-def _has(snapshot: NodeSnapshot, key: RefusalKey) -> bool:
+def has(snapshot: NodeSnapshot, key: RefusalKey) -> bool:
+    """Return whether *snapshot* holds just what *key* tells."""
     type_url, name, version = key
     if type_url not in PUSH_ORDER:
         return False

@@ -69,6 +69,7 @@ class RefusalKeeper:
             kept, self._key_sources = await asyncio.to_thread(read, self._registry, text)
         except (OSError, DamagedError) as error:
             self._stored = None
+            self._refusals.note_change()
             reason = error.strerror if isinstance(error, OSError) else str(error)
             message = f"what Envoys have refused is not known: {reason}"
             log.warning("state.refused", path=str(self._directory.path), error_message=message)

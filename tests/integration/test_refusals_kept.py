@@ -166,6 +166,7 @@ async def test_the_status_tells_the_refusal_of_the_last_process_with_its_line_of
                 lambda s: s["nodes"][0]["rejected"]["registry_place"] == place,
             )
             table = await command.run("status", "--status-url", second.status_url)
+            plan = await command.run("plan", registry, "--status-url", second.status_url)
             ended = await second.stop()
 
     (node,) = status["nodes"]
@@ -173,6 +174,8 @@ async def test_the_status_tells_the_refusal_of_the_last_process_with_its_line_of
     assert node["last_rejected"]["registry_place"] == f"{registry}:3:3 (pools.blue)"
     assert "it refuses Cluster pool/blue" in table.stdout
     assert place in table.stdout
+    assert "Envoys refuse a part of what is served now" in plan.stdout
+    assert "Cluster pool/blue" in plan.stdout
     (line,) = [line for line in ended.stderr.splitlines() if "state.refusal.restored" in line]
     assert "nodes=['one']" in line
     assert "xds.response.rejected" not in ended.stderr

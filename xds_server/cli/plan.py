@@ -16,12 +16,14 @@ from snapshots.registry.schema import Registry
 from xds_server.cli.control_plane import (
     DEFAULT_URL,
     StatusAddress,
+    ask,
     is_meant,
     served_registry,
     status_address_options,
 )
 from xds_server.cli.options import option
 from xds_server.cli.plan_text import plan_lines
+from xds_server.cli.refusals import refused_note
 from xds_server.cli.registry_file import read_registry
 from xds_server.planning import OTHER_BUILD, Plan, plan
 
@@ -82,6 +84,8 @@ def _against(status: StatusAddress, new: Registry) -> Plan:
         notes = (*notes, KEYS_NOT_COMPARED)
     elif not _refers_to_secrets(old) and told.revision != revision:
         notes = (*notes, OTHER_BUILD)
+    if refused := refused_note(ask(status, "/status")["nodes"]):
+        notes = (*notes, refused)
     return replace(told, revision=revision, notes=notes)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+TOLD = 5
+
 
 def refusal_lines(nodes: Iterable[Any]) -> Iterator[str]:
     """Yield the lines that tell what *nodes* refuse, and why: the same of several is told once."""
@@ -21,6 +23,17 @@ def refusal_lines(nodes: Iterable[Any]) -> Iterator[str]:
         else:
             verb = "is" if len(group) == 1 else "are"
             yield from refusal_of(f"{who} {verb} not given", group[0]["kept_from"])
+
+
+def refused_note(nodes: Iterable[Any]) -> str | None:
+    """Return what who plans an edit should know of what *nodes* refuse; None if nothing."""
+    told = [node["rejected"] or node.get("kept_from") for node in nodes if node["connected"]]
+    kinds = sorted({(t["type_url"].rpartition(".")[2], t["resource"]) for t in told if t})
+    if not kinds:
+        return None
+    some = ", ".join(one_line(f"{kind} {name}".strip()) for kind, name in kinds[:TOLD])
+    more = f" and {len(kinds) - TOLD} more" if len(kinds) > TOLD else ""
+    return f"Envoys refuse a part of what is served now, and run what was before: {some}{more}"
 
 
 def refusal_of(who_refuses: str, told: Any) -> Iterator[str]:  # noqa: ANN401 - JSON

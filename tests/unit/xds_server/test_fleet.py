@@ -313,3 +313,50 @@ async def test_whoever_waits_hears_of_everything_that_happens_to_a_node(fleet, s
             tasks.create_task(fleet.changed.heard())
             await asyncio.sleep(0)
             happen()
+
+
+def refused_before(fleet, resource):
+    """Have *fleet* go on with what `envoy-1` refused of another process."""
+    before = Fleet(SnapshotStore(), lambda _: "registry.yaml:3:3 (pools.p)")
+    record = before.opened(Node("envoy-1", "", "1.40.0"), "delta")
+    before.refusals.quarantine.refused([resource], "1.40.0")
+    before.rejected(record, CLUSTER, [resource], "no good")
+    fleet.refusals.restore(before.refusals.kept())
+
+
+def test_what_a_node_refused_of_another_process_is_told_as_soon_as_it_should_have_it(store):
+    fleet = Fleet(store, lambda _: "registry.yaml:4:3 (pools.p)")
+    bad = cluster("p", "bad", origin=("pools", "p"))
+    refused_before(fleet, bad)
+    store.publish(snapshot(cluster("p", "older")))
+    fleet.opened(Node("envoy-1", "", "1.40.0"), "delta")
+    assert only(fleet).rejected is None
+
+    store.publish(snapshot(bad))
+
+    told = only(fleet)
+    assert told.rejected == Rejection(CLUSTER, "p", "no good", "registry.yaml:4:3 (pools.p)")
+    assert told.last_rejected.registry_place == "registry.yaml:3:3 (pools.p)"
+
+
+def test_a_node_of_another_version_has_refused_nothing(fleet, store):
+    bad = cluster("p", "bad")
+    refused_before(fleet, bad)
+    store.publish(snapshot(bad))
+    fleet.opened(Node("envoy-1", "", "1.41.0"), "delta")
+
+    assert (only(fleet).rejected, only(fleet).kept_from) == (None, None)
+
+
+def test_a_node_that_is_not_given_what_another_refused_says_so(fleet, store):
+    bad = cluster("p", "bad")
+    refused_before(fleet, bad)
+    store.publish(snapshot(bad))
+    record = fleet.opened(Node("envoy-2", "", "1.40.0"), "delta")
+
+    told = only(fleet)
+    assert told.rejected is None
+    assert (told.kept_from.resource, told.kept_from.by) == ("p", "envoy-1")
+
+    record.awaits_answer = True
+    assert only(fleet).kept_from is None  # it may yet refuse it, or take it

@@ -117,3 +117,14 @@ def test_ages_are_told_in_the_largest_unit(seconds, text):
     before = datetime.fromtimestamp(now.timestamp() - seconds, UTC).isoformat()
 
     assert ago(now, before) == text
+
+
+def test_what_is_not_given_to_an_envoy_is_told_with_who_refused_it():
+    lines = plain(node("new", converged=False, kept_from={**REFUSAL, "by": "envoy-1"}))
+
+    assert lines[4].startswith("new    behind ")
+    assert lines[5:] == [
+        "  it is not given Cluster pool/llama-3b, which envoy-1 refused",
+        "    Envoy says: Error adding/updating cluster(s) ?[31mpool/llama-3b",
+        "    it comes from registry.yaml:4:3 (pools.llama-3b)",
+    ]

@@ -1,10 +1,11 @@
 """Has the fleet taken what somebody waits for?"""
 
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 import pytest
 
-from xds_server.node_status import NodeStatus, Rejection
+from xds_server.node_status import NodeStatus, Rejection, RejectionElsewhere
 from xds_server.status.verdict import TOLD, Asked, judge
 from xds_server.status.views import RegistryView, status_view
 
@@ -18,6 +19,10 @@ def node(name, *, connected=True, converged=True, rejected=None):
 GOOD, OTHER = node("good"), node("other")
 BEHIND = node("behind", converged=False)
 REFUSING = node("refusing", converged=False, rejected=REFUSAL)
+KEPT_FROM = replace(
+    node("kept-from", converged=False),
+    kept_from=RejectionElsewhere(**asdict(REFUSAL), by="refusing"),
+)
 GONE = node("gone", connected=False, converged=False)
 
 
@@ -36,6 +41,8 @@ def verdict(*nodes, asked=Asked(), read=True, error=None):  # noqa: B008 - froze
         ((GOOD, GONE), None, "converged"),
         ((GOOD, REFUSING), None, "refused"),
         ((GOOD, REFUSING, BEHIND), None, "pending"),
+        ((GOOD, KEPT_FROM), None, "refused"),
+        ((GOOD, KEPT_FROM, BEHIND), None, "pending"),
         ((), 0, "converged"),
         ((GOOD, BEHIND), 1, "converged"),
         ((GOOD, REFUSING), 1, "converged"),

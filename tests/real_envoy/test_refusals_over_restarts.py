@@ -225,8 +225,7 @@ async def test_what_is_refused_after_a_restart_is_replaced_by_what_envoy_came_ba
     await fleet.kill_control_plane()
     await fleet.serve()
     await fleet.status(converged("envoy-1"))
-    fleet.scene.write(BAD)
-    await fleet.status(has_refused("envoy-1"))
+    await quarantine(fleet)
 
     await fleet.kill_envoy("envoy-1")
     await fleet.run_envoy("envoy-1")

@@ -248,3 +248,18 @@ async def test_a_broken_file_leaves_the_quarantine_as_it_is(fleet):
     assert await fleet.rejections() == 0
     assert await fleet.rejected_updates("envoy-1") == rejected
     assert await fleet.rejected_updates("envoy-2") == 0
+
+
+async def test_the_pool_of_a_route_that_is_kept_stays_when_its_time_to_drain_is_over(fleet):
+    fleet.scene.write(BAD.replace("version: 1\n", "version: 1\ndrain: 1s\n"))
+    status = await fleet.status(has_refused("envoy-1"))
+    await fleet.status(lambda s: not s["draining"])
+    await until_stored(fleet.scene.state, status["revision"])
+    await until_refusals_stored(fleet.scene.state, fleet.scene.registry, REFUSED)
+
+    assert await fleet.servers_of("small") == {"blue"}
+    await fleet.kill_control_plane()
+    await fleet.serve()
+    await fleet.run_envoy("envoy-2")
+    assert await fleet.servers_of("small", 30) == {"blue"}
+    assert await fleet.rejections() == 0

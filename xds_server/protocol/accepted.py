@@ -33,7 +33,10 @@ class Gateway:
 
 
 def replaced(record: Gateway, served: NodeSnapshot) -> set[tuple[TypeUrl, str]]:
-    """Return what *served* has otherwise than `desired`, and what older routes of that lead to."""
+    """Return what *served* has otherwise than `desired`, and what older routes of that lead to.
+
+    Also if `desired` has it still: it may be there just until it has been drained.
+    """
     keys = {
         (url, name)
         for url, of_type in record.desired.types.items()
@@ -41,9 +44,8 @@ def replaced(record: Gateway, served: NodeSnapshot) -> set[tuple[TypeUrl, str]]:
     }
     routes = [r for key in keys if key[0] == ROUTE for r in record.accepted.get(key, {}).values()]
     clusters = {cluster for route in routes for cluster in references(route)}
-    gone = {key for key in clusters if not is_in(record.desired, key)}
-    versions = [r for key in gone for r in record.accepted.get(key, {}).values()]
-    return keys | gone | {part for cluster in versions for part in references(cluster)}
+    versions = [r for key in clusters for r in record.accepted.get(key, {}).values()]
+    return keys | clusters | {part for cluster in versions for part in references(cluster)}
 
 
 def remember(record: Gateway, resource: Resource) -> bool:

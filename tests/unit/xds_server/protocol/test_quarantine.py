@@ -291,6 +291,21 @@ def test_what_is_kept_holds_the_clusters_that_older_routes_lead_to():
     assert served(after, desired, CLUSTER)["old"] == cluster("old")
 
 
+def test_what_is_kept_holds_clusters_that_are_still_drained():
+    before = Quarantine()
+    accepted(before, *pool("old"), *model("m", "old"))
+    bad = route("m", "new", content="bad")
+    before.effective(node_snapshot(*pool("old"), *pool("new"), scope("m", "m"), bad))
+    before.refused([bad])
+    after = Quarantine()
+    after.restore(before.kept())
+
+    desired = node_snapshot(*pool("new"), scope("m", "m"), bad)
+
+    assert served(after, desired, CLUSTER)["old"] == cluster("old")
+    assert served(after, desired, ROUTE)["m"] == route("m", "old")
+
+
 def test_what_is_kept_of_a_gateway_that_nobody_asked_for_since_is_kept_on():
     before, _ = refusing()
     after = Quarantine()

@@ -201,7 +201,8 @@ class ControlPlane:
             self.fleet.nodes(),
             now.at,
         )
-        return replace(view, draining=draining_views(*self.publisher.publication.draining()))
+        drains, longest_s = self.publisher.publication.draining()
+        return replace(view, draining=draining_views(drains, longest_s, now))
 
     def _goal(self) -> Snapshot | None:
         return self.store.current.goal if self.store.current else None

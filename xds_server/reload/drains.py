@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from typing import Literal
 
@@ -23,6 +22,7 @@ from snapshots.leaving import (
 )
 from snapshots.snapshot import Snapshot
 from xds_server.loads import NodeLoad
+from xds_server.moments import Moment
 
 MAX_DRAINS = 1000
 """At a time: what leaves beyond that goes at once. Each is read again for every publication."""
@@ -70,7 +70,7 @@ class Drain:
     """One pool or server on its way out."""
 
     leaving: Leaving
-    since: datetime
+    since: Moment
     begun: float
     """The same, by the clock that it is held to."""
     is_draining: bool
@@ -101,7 +101,7 @@ class Drains:
         return sorted(self._drains.values(), key=lambda drain: drain.leaving.place)
 
     def edited(
-        self, old: Snapshot, new: Snapshot, at: datetime, now: float
+        self, old: Snapshot, new: Snapshot, at: Moment, now: float
     ) -> tuple[list[Drain], int]:
         """Take in an edit; return what begins to leave by it, and how much is gone at once.
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import structlog
 
 from snapshots.snapshot import Snapshot
 from snapshots.warm_up import FirstCheck, WarmUp, keep_replaced_servers
 from xds_server.loads import Loads
+from xds_server.moments import Moment
 from xds_server.reload.changes import cut, logged_changes
 from xds_server.reload.drains import Drain, Drains, Envoy, Outcome
 from xds_server.reload.first_checks import first_checks_pass
@@ -128,7 +128,7 @@ class Publication:
 
     def _begin_to_drain(self, old: Snapshot, new: Snapshot) -> tuple[list[Drain], int]:
         now = asyncio.get_running_loop().time()
-        begun, at_once = self._drains.edited(old, new, datetime.now(UTC), now)
+        begun, at_once = self._drains.edited(old, new, Moment.now(), now)
         self._metrics.draining(len(self._drains.all()))
         if self._drains:
             self._something_leaves.set()

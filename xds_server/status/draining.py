@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from xds_server.moments import Moment
+from xds_server.node_status import written
 from xds_server.reload.drains import Drain
 
 
@@ -45,13 +47,15 @@ class DrainingView:
     """The first ten of them."""
 
 
-def draining_views(drains: Iterable[Drain], longest_s: float) -> tuple[DrainingView, ...]:
-    """Return the views of *drains*, each of which lasts *longest_s* at most."""
+def draining_views(
+    drains: Iterable[Drain], longest_s: float, now: Moment
+) -> tuple[DrainingView, ...]:
+    """Return the views at *now* of *drains*, each of which lasts *longest_s* at most."""
     longest = timedelta(seconds=longest_s)
-    return tuple(_view(drain, drain.since + longest) for drain in drains)
+    return tuple(_view(drain, drain.since.told(now), longest) for drain in drains)
 
 
-def _view(drain: Drain, until: datetime) -> DrainingView:
+def _view(drain: Drain, since: datetime, longest: timedelta) -> DrainingView:
     leaving = drain.leaving
     return DrainingView(
         what=leaving.title,
@@ -59,13 +63,9 @@ def _view(drain: Drain, until: datetime) -> DrainingView:
         server=leaving.address,
         gateway=leaving.group,
         stage="draining" if drain.is_draining else "routes",
-        since=_written(drain.since),
-        until=_written(until),
+        since=written(since),
+        until=written(since + longest),
         in_progress=drain.in_progress,
         waiting=drain.waiting,
         waits_for=tuple(WaitView(w.node_id, w.why, w.in_progress) for w in drain.waits_for),
     )
-
-
-def _written(at: datetime) -> str:
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

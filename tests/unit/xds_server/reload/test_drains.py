@@ -13,10 +13,11 @@ from snapshots.render import render
 from snapshots.snapshot import Snapshot
 from tests.support.registries import registry
 from xds_server.loads import NodeLoad, Report
+from xds_server.moments import Moment
 from xds_server.reload import drains as drains_module
 from xds_server.reload.drains import Drains, Envoy, Wait
 
-AT = datetime(2025, 1, 2, tzinfo=UTC)
+AT = Moment(datetime(2025, 1, 2, tzinfo=UTC), 0.0)
 LONGEST_S = 60.0
 A, B = "10.0.0.1:8000", "10.0.0.2:8000"
 

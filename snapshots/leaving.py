@@ -19,8 +19,9 @@ from envoy.config.endpoint.v3.endpoint_pb2 import ClusterLoadAssignment
 from snapshots import assignments
 from snapshots.assignments import Server
 from snapshots.consistency import references
+from snapshots.ir import names
 from snapshots.snapshot import NO_GATEWAY, NodeSnapshot, Resource, Snapshot, TypeSnapshot
-from snapshots.type_urls import CLUSTER, ENDPOINT, SECRET
+from snapshots.type_urls import CLUSTER, ENDPOINT, ROUTE, SECRET
 
 POOLS = "pools"
 """How the origin of a cluster begins that is a pool."""
@@ -43,6 +44,9 @@ class Leaving:
     assignment of nothing but it."""
     goes_on: bool = field(default=False, compare=False)
     """Of a pool: whether it stays in the registry and gets another cluster."""
+    is_chosen_early: bool = field(default=False, compare=False)
+    """Of a pool: whether Envoy chooses it when the head of a request is there, by its path. While
+    the body is on its way, no load report tells of it."""
     cut_off: bool = field(default=True, compare=False)
     """Whether it gets no request any more as soon as it is DRAINING, without harm to requests: its
     pool has other servers. Else the routes must have gone first."""
@@ -88,12 +92,20 @@ def _pools(group: str, before: NodeSnapshot, after: NodeSnapshot) -> Iterator[Le
     clusters, now = before.types[CLUSTER].resources, after.types[CLUSTER].resources
     left = sorted(clusters.keys() - now.keys())
     stay = {cluster.origin for cluster in now.values()} if left else set()
+    early = before.types[ROUTE].resources.get(names.NO_MODEL_ROUTES)
+    by_path = set(references(early)) if early and left else set()
     for name in left:
         cluster = clusters[name]
         if cluster.origin[:1] == (POOLS,):
             named = (before.types[url].resources[to] for url, to in references(cluster))
-            goes_on = cluster.origin in stay
-            yield Leaving(group, name, kept=(cluster, *named), goes_on=goes_on, cut_off=False)
+            yield Leaving(
+                group,
+                name,
+                kept=(cluster, *named),
+                goes_on=cluster.origin in stay,
+                is_chosen_early=(CLUSTER, name) in by_path,
+                cut_off=False,
+            )
 
 
 def _servers(group: str, before: NodeSnapshot, after: NodeSnapshot) -> Iterator[Leaving]:

@@ -162,6 +162,11 @@ class Fleet:
                 behind.append(record.node.id)
         return Progress(converged + len(behind), converged, tuple(sorted(behind)), last)
 
+    def is_connected(self, node_id: str) -> bool:
+        """Return whether a node of this id is connected now."""
+        record = self._records.get(node_id)
+        return record is not None and record.connected
+
     def standings(self, since: float) -> Iterator[tuple[Node, float | None, float | None]]:
         """Yield each node that is connected, or was after *since* by `time.monotonic`.
 

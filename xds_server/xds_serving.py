@@ -46,7 +46,8 @@ async def serving_xds(address: Address, told: Told, channel: Channel) -> AsyncIt
     ads = add_ads(
         server, told.store, told.fleet, told.metrics, door=door, kept=kept, endings=endings
     )
-    load_reports = add_load_reports(server, told.loads, Entrance(door, endings, kept))
+    entrance = Entrance(door, endings, kept)
+    load_reports = add_load_reports(server, told.loads, entrance, told.fleet.is_connected)
     try:
         port = channel.add_port(server, str(address))
     except RuntimeError as error:  # taken since it was checked

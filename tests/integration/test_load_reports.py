@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import grpc
@@ -15,6 +15,7 @@ from xds_server.guard.door import Door, Refused
 from xds_server.guard.endings import Endings
 from xds_server.guard.entrance import Entrance
 from xds_server.guard.limits import Limits
+from xds_server.load_reports import service as service_module
 from xds_server.load_reports.service import SERVICE_NAME, add_load_reports
 from xds_server.loads import Loads
 
@@ -28,12 +29,15 @@ def loads() -> Loads:
 
 @asynccontextmanager
 async def serving(
-    loads: Loads, door: Door | None = None, kept: Limits | None = None
+    loads: Loads,
+    door: Door | None = None,
+    kept: Limits | None = None,
+    is_here: Callable[[str], bool] = lambda _: True,
 ) -> AsyncIterator[tuple]:
     """Run the service; yields it, and what opens a stream to it."""
     server = grpc.aio.server()
     entrance = Entrance(door or Door(), Endings(CollectorRegistry()), kept or Limits())
-    service = add_load_reports(server, loads, entrance)
+    service = add_load_reports(server, loads, entrance, is_here)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
@@ -166,6 +170,22 @@ async def test_streams_end_when_the_service_is_closed(loads: Loads):
         service.close()
 
         assert await stream.code() == grpc.StatusCode.UNAVAILABLE
+
+
+async def test_an_envoy_that_gets_its_configuration_elsewhere_is_sent_there(
+    loads: Loads, monkeypatch
+):
+    monkeypatch.setattr(service_module, "ELSEWHERE_S", 0.05)
+    here = {"envoy-1"}
+    async with serving(loads, is_here=lambda node_id: node_id in here) as (_, opened):
+        stream = opened()
+        await stream.write(hello())
+        loads.ask(["pool/a"])
+        await stream.read()
+        here.clear()
+
+        assert await stream.code() == grpc.StatusCode.FAILED_PRECONDITION
+        await until(lambda: loads.of("envoy-1") is None)
 
 
 async def test_many_envoys_report_less_often(loads: Loads):

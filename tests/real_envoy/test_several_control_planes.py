@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
-from tests.support.live_registry import FIRST_SERVERS, first_template, requests
+from tests.support.live_registry import FIRST, FIRST_SERVERS, first_template, requests
 from tests.support.load import Load, continuous_load
 from tests.support.replicas import Replica, Replicated, replicated, until
 
@@ -137,3 +139,40 @@ async def test_a_rolling_upgrade_sends_nothing_anew_and_loses_no_request(variant
         used = await deployed.used(*deployed.replicas)
         await assert_nothing_was_sent_anew(deployed, used, before)
         await edit_arrives(deployed, load, used)
+
+
+LONG_DRAIN = {**FIRST, "drain": "300s"}
+MORE = {
+    **LONG_DRAIN,
+    "pools": {**FIRST["pools"], "spare": {"endpoints": ["<solo-1>"]}},
+    "models": {**FIRST["models"], "spare": {"pool": "spare"}},
+}
+
+
+async def drains(deployed: Replicated, on: Replica) -> None:
+    """Add a pool and take it away; see that it is gone long before its deadline."""
+    for content in (MORE, LONG_DRAIN):
+        before = (await on.status())["revision"]
+        deployed.copy_out(json.dumps(content))
+        await until(partial(is_taken, on, before))
+
+    async def gone() -> bool:
+        return (await on.status())["draining"] == []
+
+    assert not await gone()
+    await until(gone)
+
+
+async def is_taken(on: Replica, before: str) -> bool:
+    node = (await on.nodes()).get("envoy-1")
+    return bool(node and node["converged"] and node["revision"] != before)
+
+
+async def test_load_reports_go_to_the_control_plane_that_configures(variant, tmp_path):
+    """Envoy chooses one for each of its streams: who does not configure it sends it on."""
+    async with replicated(json.dumps(LONG_DRAIN), FIRST_SERVERS, tmp_path, variant) as deployed:
+        used = await deployed.used(*deployed.replicas)
+        await drains(deployed, used)
+        await used.kill()
+        other = await deployed.used(*deployed.others(used))
+        await drains(deployed, other)

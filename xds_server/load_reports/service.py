@@ -7,7 +7,7 @@ who it is and then waits to be asked; it counts the servers that it has been tol
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from time import thread_time
 from typing import Any
@@ -28,6 +28,9 @@ SERVICE_NAME = "envoy.service.load_stats.v3.LoadReportingService"
 
 AN_HOUR_S = 3600
 """Between the empty reports of an Envoy that is asked nothing."""
+ELSEWHERE_S = 2.0
+"""How often is looked whether an Envoy that reports is connected for its configuration, too."""
+ELSEWHERE = "reports go to the control plane that this Envoy gets its configuration from"
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -35,7 +38,9 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class LoadReportService:
     """Ask every Envoy what *loads* wants to know, and write there what they say."""
 
-    def __init__(self, loads: Loads, entrance: Entrance) -> None:
+    def __init__(self, loads: Loads, entrance: Entrance, is_here: Callable[[str], bool]) -> None:
+        """*is_here* tells whether the Envoy of an id gets its configuration from this process."""
+        self._is_here = is_here
         self._loads = loads
         self._entrance = entrance
         self._reader = MessageReader(lrs_pb2.LoadStatsRequest, entrance.limits)
@@ -64,14 +69,14 @@ class LoadReportService:
             node_id = guest.take().node.id
             load = self._loads.opened(node_id)
             try:
-                problem = await self._listen(context, load, guest.allowance)
+                problem = await self._listen(context, node_id, load, guest.allowance)
             finally:
                 self._loads.closed(node_id, load)
             if problem is not None:
                 raise problem
 
     async def _listen(
-        self, context: Context, load: NodeLoad, allowance: Allowance
+        self, context: Context, node_id: str, load: NodeLoad, allowance: Allowance
     ) -> LimitError | None:
         """Ask, and write down what is told; return what it went beyond, if that ended it."""
         problem = None
@@ -79,6 +84,7 @@ class LoadReportService:
             helpers = [
                 tasks.create_task(self._ask(context)),
                 tasks.create_task(self._watch_closing(context)),
+                tasks.create_task(self._watch_presence(context, node_id)),
             ]
             try:
                 await self._read(context, load, allowance)
@@ -110,6 +116,20 @@ class LoadReportService:
         with suppress(grpc.aio.AbortError):  # which also ends the read that is going on
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the control plane is stopping")
 
+    async def _watch_presence(self, context: Context, node_id: str) -> None:
+        """End the stream of an Envoy that gets its configuration elsewhere: it is asked there.
+
+        Of several control planes Envoy chooses one for each of its streams; it takes the next one
+        for this stream then. It comes with its other stream, or a moment before.
+        """
+        while True:
+            await asyncio.sleep(ELSEWHERE_S)
+            if not self._is_here(node_id):
+                break
+        with suppress(grpc.aio.AbortError):
+            # With another code Envoy might leave this control plane out for its other stream, too.
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, ELSEWHERE)
+
 
 def _written(question: Question) -> lrs_pb2.LoadStatsResponse:
     response = lrs_pb2.LoadStatsResponse(
@@ -139,7 +159,10 @@ def _in_progress(clusters: Iterable[ClusterStats]) -> Iterator[tuple[Place, int]
 
 
 def add_load_reports(
-    server: grpc.aio.Server, loads: Loads, entrance: Entrance | None = None
+    server: grpc.aio.Server,
+    loads: Loads,
+    entrance: Entrance | None = None,
+    is_here: Callable[[str], bool] = lambda _node_id: True,
 ) -> LoadReportService:
     """Add the service to *server*; before `server.stop(grace)`, call `close` on what is returned.
 
@@ -147,6 +170,6 @@ def add_load_reports(
     an Envoy is idle. None lets everybody in.
     """
     entrance = entrance or Entrance(Door(), Endings(CollectorRegistry()), Limits())
-    service = LoadReportService(loads, entrance)
+    service = LoadReportService(loads, entrance, is_here)
     server.add_generic_rpc_handlers((service.handler(),))
     return service

@@ -30,6 +30,9 @@ MAX_DRAINS = 1000
 MAX_LOOKS = 30_000
 """How many answers, each of one Envoy on one drain, are looked at together: some 20 ms."""
 
+UPLOADS_S = 5.0
+"""How long bodies may be on their way for which a pool has been chosen by their path."""
+
 MAX_TOLD = 10
 """Envoys that a drain is told to wait for, by name."""
 
@@ -153,7 +156,7 @@ class Drains:
             of_group = by_group.get(drain.leaving.group, [])
             if self._is_idle(drain, of_group, now) and drain.is_draining:
                 left[drain] = "idle"
-            elif not drain.is_draining and _have_left_its_routes(of_group):
+            elif not drain.is_draining and _have_left(drain.leaving, of_group, now):
                 drain.is_draining = begins = True
         for drain in self._drains.values():
             if now >= drain.begun + self.longest_s:
@@ -191,10 +194,16 @@ class Drains:
         return bool(envoys) and not drain.waiting
 
 
-def _have_left_its_routes(envoys: list[Envoy]) -> bool:
-    """Return whether all that are connected have, if any are; of others see `protocol.endings`."""
+def _have_left(leaving: Leaving, envoys: list[Envoy], now: float) -> bool:
+    """Return whether all that are connected have no requests for it that have yet to begin there.
+
+    With none, nobody knows. Of those that come back with older routes see `protocol.endings`.
+    """
+    latest = now - UPLOADS_S if leaving.is_chosen_early else now
     connected = [envoy for envoy in envoys if envoy.gone_at is None]
-    return bool(connected) and all(envoy.converged_at is not None for envoy in connected)
+    return bool(connected) and all(
+        envoy.converged_at is not None and envoy.converged_at <= latest for envoy in connected
+    )
 
 
 def _why(drain: Drain, envoy: Envoy, in_progress: int, *, is_counted: bool) -> Why | None:

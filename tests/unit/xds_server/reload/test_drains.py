@@ -383,3 +383,21 @@ models: {{m: {{split: {{p: {}, q: 1}}}}}}
     )
 
     assert len(leaving(old, new)) == drained
+
+
+def test_a_pool_that_a_path_led_to_stays_a_while_for_uploads_that_are_on_their_way():
+    text = """
+pools: {p: {endpoints: ["10.0.0.1:8000"]}, q: {endpoints: ["10.0.0.9:1"]}}
+models: {m: {pool: p, paths: [/v1/m]}, n: {pool: q}}
+"""
+    old, new = (
+        SnapshotBuilder().build(registry(each))
+        for each in (text, text.replace("pool: p", "pool: q"))
+    )
+    found, envoy = draining(old, new), Reporting()
+
+    looked(found, envoy, now=5.0)
+    at_first = servers(found.beside(new))
+    looked(found, envoy, now=6.0)
+    assert at_first == {"10.0.0.1": ""}
+    assert servers(found.beside(new)) == {"10.0.0.1": "DRAINING"}

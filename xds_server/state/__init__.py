@@ -1,1 +1,1 @@
-"""What outlives the control plane: the last good registries, and what Envoys were told last."""
+"""What outlives the control plane: good registries, and what Envoys were told and refused."""

@@ -14,7 +14,8 @@ from xds_server.state.metrics import StateMetrics
 log = structlog.get_logger()
 
 CONSEQUENCE = (
-    "Envoys are served all the same; until this is mended, a restart builds the registry first"
+    "Envoys are served all the same; until this is mended, a restart builds the registry first, "
+    "and may offer once more what Envoys refused"
 )
 
 

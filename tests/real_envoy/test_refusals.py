@@ -163,6 +163,20 @@ async def test_traffic_stays_where_it_is_while_the_cluster_it_should_move_to_is_
         assert (await deployed.chat("m")).server == "two"
 
 
+async def test_what_was_taken_back_and_comes_once_more_is_offered_once_more(variant, tmp_path):
+    async with running(tmp_path, variant) as deployed:
+        good = current(deployed)
+        bad = with_resources(good, bad_cluster(found(deployed, CLUSTER, "pool/a")))
+        for times in (1, 2):
+            publish(deployed, bad)
+            await until(deployed, lambda n: n.rejected)
+            assert await rejected_updates(deployed) == times
+
+            publish(deployed, good)
+            await until(deployed, lambda n: n.converged)
+            assert (await deployed.chat("m")).server == "one"
+
+
 async def test_a_refused_route_harms_only_itself(variant, tmp_path):
     async with running(tmp_path, variant) as deployed:
         good = current(deployed)

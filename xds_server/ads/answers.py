@@ -34,13 +34,17 @@ class Answers:
         node_id = self._record.node.id
         self._own = self._refusals.own(node_id, is_fresh=not claims_anything(first))
 
+    def forget(self, *told: NodeSnapshot) -> frozenset[RefusalKey]:
+        """Forget what this client refused and nothing that is *told* has any more; return that.
+
+        It was taken back: if it comes once more, somebody wants it to be offered once more.
+        """
+        gone = frozenset(key for key in self._own if not any(_has(each, key) for each in told))
+        self._own -= gone
+        return gone
+
     def served(self, desired: NodeSnapshot) -> Served:
         """Return what is served for *desired* to this client."""
-        self._own = frozenset(
-            (url, name, version)
-            for url, name, version in self._own
-            if name in desired.types[url].resources
-        )
         version = self._record.node.envoy_version
         return self._refusals.quarantine.effective(desired, self._own, version)
 
@@ -95,3 +99,9 @@ class Answers:
                 consequence=REJECTED_ADVICE,
                 left_out=left_out,
             )
+
+
+def _has(snapshot: NodeSnapshot, key: RefusalKey) -> bool:
+    type_url, name, version = key
+    resource = snapshot.types[type_url].resources.get(name)
+    return resource is not None and resource.version == version

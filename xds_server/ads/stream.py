@@ -185,6 +185,8 @@ class AdsStream:
             self._offered = published
         desired = self._node.view(published.snapshot)
         self._notes.gateway(desired.gateway)
+        if not published.provisional:
+            self._session.forgive(self._answers.forget(desired, self._node.view(published.goal)))
         self._session.offer(self._answers.served(desired))
         self._wake.set()
 

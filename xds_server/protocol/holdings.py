@@ -74,6 +74,12 @@ class Holdings:
         self._refused.pop(name, None)
         self.suspects.clear(name)
 
+    def forgive(self, name: str, version: str) -> None:
+        """Forget that *name* was refused with the content *version*."""
+        refused = self._refused.get(name)
+        if refused is not None and refused.version == version:
+            del self._refused[name]
+
     def refuse(self, resources: Iterable[Resource], error_detail: str, *, search: bool) -> Blame:
         """Record that the client refused a response with *resources*; return who is to blame.
 

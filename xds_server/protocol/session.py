@@ -22,6 +22,7 @@ from snapshots.type_urls import (
     TypeUrl,
 )
 from xds_server.protocol.events import Served
+from xds_server.protocol.fallback import RefusalKey
 from xds_server.protocol.ledger import NOTHING, Due, Ledger
 from xds_server.protocol.ordering import NEVER_WAIT, may_change, may_remove, may_reply
 from xds_server.protocol.warming import Warming
@@ -56,6 +57,13 @@ class Session(ABC, Generic[ResponseT]):
     def subscribed_names(self) -> int:
         """How many names the client asked for on this stream, of all types."""
         return sum(len(ledger.subscription.names) for ledger in self._ledgers.values())
+
+    def forgive(self, refused: Iterable[RefusalKey]) -> None:
+        """Offer what the client *refused* once more if it comes once more."""
+        for type_url, name, version in refused:
+            ledger = self._ledgers.get(type_url)
+            if ledger is not None:
+                ledger.client.forgive(name, version)
 
     def offer(self, served: Served) -> None:
         """Aim at what is *served* to this node from now on."""

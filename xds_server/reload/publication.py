@@ -170,12 +170,13 @@ class Publication:
     def _tell(self, outcome: Outcome, left: Mapping[Drain, Outcome]) -> None:
         drains = [drain for drain, of_drain in left.items() if of_drain == outcome]
         waits = (f"{wait.node_id}: {wait.why}" for drain in drains for wait in drain.waits_for)
+        waited_for = {"waited_for": cut(list(dict.fromkeys(waits)))} if outcome != "idle" else {}
         log.info(
             "drain.completed",
             left=_names(drains),
             outcome=outcome,
             in_progress=sum(drain.in_progress for drain in drains),
-            waited_for=cut(list(dict.fromkeys(waits))) if outcome == "deadline" else [],
+            **waited_for,
         )
 
 

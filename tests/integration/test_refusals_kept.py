@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import resource
 import shutil
 import signal
 from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 from envoy.config.core.v3 import base_pb2
 
@@ -53,21 +51,6 @@ def client(control_plane, node_id="one", *, variant="delta", version=(1, 40, 0))
     return AdsClient(control_plane.xds_address, variant, node=node)
 
 
-async def get(control_plane, path):
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(control_plane.status_url + path) as answer,
-    ):
-        return await (answer.text() if path == "/metrics" else answer.json())
-
-
-async def until(control_plane, path, fits):
-    async with asyncio.timeout(20):
-        while not fits(answer := await get(control_plane, path)):  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.02)
-    return answer
-
-
 async def subscribe(one):
     await one.subscribe(CLUSTER)
     await one.settle()
@@ -96,7 +79,7 @@ async def refused_before(registry, state, variant="delta"):
         shutil.copy(state / SNAPSHOT, state.with_name("older"))
         bad = await refuse(before, registry)
         await until_refusals_stored(state, registry, {"pool/blue"})
-        status = await until(first, "/status", lambda s: s["revision"] != first.revision)
+        status = await first.until("/status", lambda s: s["revision"] != first.revision)
         await until_stored(state, status["revision"])
         await first.stop(signal.SIGKILL)
     yield before, bad
@@ -122,11 +105,11 @@ async def test_nobody_is_sent_what_was_refused_of_the_last_process(registry, sta
             assert bad not in versions(told)
             assert new.held[CLUSTER] == before.held[CLUSTER]
             registry.write_text(REPAIRED)
-            await until(second, "/status", lambda s: s["revision"] != second.revision)
+            await second.until("/status", lambda s: s["revision"] != second.revision)
             for one in (back, new):
                 assert versions(await one.settle()) not in ({bad}, set())
         await until_refusals_stored(state, registry, NOBODY)
-        assert 'rejections_total{type="cds"} 0.0' in await get(second, "/metrics")
+        assert 'rejections_total{type="cds"} 0.0' in await second.get("/metrics")
 
 
 async def test_a_refusal_stands_even_if_the_stored_snapshot_is_older_than_it(
@@ -140,9 +123,9 @@ async def test_a_refusal_stands_even_if_the_stored_snapshot_is_older_than_it(
         ):
             await back.go_on_for(before)
             told = await back.settle()
-            await until(second, "/status", lambda s: s["revision"] != second.revision)
+            await second.until("/status", lambda s: s["revision"] != second.revision)
             told += await back.settle()
-            status = await get(second, "/status")
+            status = await second.get("/status")
 
     assert bad not in versions(told)
     assert status["nodes"][0]["rejected"]["resource"] == "pool/blue"
@@ -160,8 +143,7 @@ async def test_the_status_tells_the_refusal_of_the_last_process_with_its_line_of
             await back.go_on_for(before)
             await back.settle()
             place = f"{registry}:4:3 (pools.blue)"
-            status = await until(
-                second,
+            status = await second.until(
                 "/status",
                 lambda s: s["nodes"][0]["rejected"]["registry_place"] == place,
             )
@@ -192,7 +174,7 @@ async def test_an_envoy_of_another_version_is_offered_it_once(registry, state, v
         async with client(second, "two", variant=variant) as other:
             await subscribe(other)
             assert other.held[CLUSTER]["pool/blue"].version == bad
-        await until(second, "/status", lambda s: all(not n["rejected"] for n in s["nodes"]))
+        await second.until("/status", lambda s: all(not n["rejected"] for n in s["nodes"]))
 
 
 async def test_what_others_took_is_kept_only_from_who_refused_it(registry, state):
@@ -204,7 +186,7 @@ async def test_what_others_took_is_kept_only_from_who_refused_it(registry, state
         await subscribe(one)
         await subscribe(two)
         registry.write_text(BAD)
-        status = await until(first, "/status", lambda s: s["revision"] != first.revision)
+        status = await first.until("/status", lambda s: s["revision"] != first.revision)
         await two.settle()
         bad = await refuse(one, registry)
         await until_refusals_stored(state, registry, {"pool/blue"})
@@ -262,8 +244,8 @@ async def test_a_disk_that_is_full_is_said_once_and_stops_nothing(registry, stat
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (100, everything))
         await refuse(one, registry)
         failed = 'state_writes_total{result="failed"} 2.0'  # snapshot, refusals
-        await until(control_plane, "/metrics", lambda text: failed in text)
-        assert "modelyard_state_error 1.0" in await get(control_plane, "/metrics")
+        await control_plane.until("/metrics", lambda text: failed in text)
+        assert "modelyard_state_error 1.0" in await control_plane.get("/metrics")
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (everything, everything))
         # It tries again by itself.
         await until_refusals_stored(state, registry, {"pool/blue"})
@@ -296,7 +278,7 @@ async def test_a_rollback_ends_a_refusal(registry, state):
         listed = await command.run("history", "--state-dir", state)
         first = listed.stdout.splitlines()[-1].split()[0]
         await command.run("rollback", first, "--state-dir", state)
-        await until(second, "/status", lambda s: s["revision"] == first)
+        await second.until("/status", lambda s: s["revision"] == first)
         await back.settle()
         waited = await command.run("wait", "--status-url", second.status_url)
 

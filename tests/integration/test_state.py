@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import resource
 import signal
 
-import aiohttp
 import pytest
 
 from snapshots.type_urls import CLUSTER, ROUTE
@@ -52,21 +50,6 @@ async def killed_once_stored(control_plane, state):
     await control_plane.stop(signal.SIGKILL)
 
 
-async def get(control_plane, path):
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(control_plane.status_url + path) as answer,
-    ):
-        return await (answer.text() if path == "/metrics" else answer.json())
-
-
-async def until(control_plane, path, fits):
-    async with asyncio.timeout(20):
-        while not fits(answer := await get(control_plane, path)):  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.02)
-    return answer
-
-
 async def subscribe(client):
     await client.subscribe(CLUSTER)
     await client.subscribe(ROUTE, *ROUTES)
@@ -82,8 +65,8 @@ async def test_a_restart_after_a_kill_tells_an_envoy_nothing(registry, state):
         async with AdsClient(second.xds_address, "delta") as client:
             await client.go_on_for(before)
             await client.expect_nothing()
-            await until(
-                second, "/metrics", lambda text: 'reloads_total{result="unchanged"} 1' in text
+            await second.until(
+                "/metrics", lambda text: 'reloads_total{result="unchanged"} 1' in text
             )
             await client.expect_nothing()
         ended = await second.stop()
@@ -99,7 +82,7 @@ async def test_an_edit_while_it_was_down_comes_as_an_edit(registry, state):
     registry.write_text(EDITED)
     async with serving(registry, "--state-dir", state) as second:
         assert second.revision == first.revision
-        await until(second, "/status", lambda status: status["revision"] != first.revision)
+        await second.until("/status", lambda status: status["revision"] != first.revision)
         ended = await second.stop()
 
     assert "RouteConfiguration model/small" in ended.stderr
@@ -112,7 +95,7 @@ async def test_a_registry_that_is_broken_at_the_start_leaves_the_last_good_one_s
         await killed_once_stored(first, state)
     registry.write_text(BROKEN)
     async with serving(registry, "--state-dir", state) as second:
-        status = await until(second, "/status", lambda status: status["registry"]["error"])
+        status = await second.until("/status", lambda status: status["registry"]["error"])
         assert "models.small.pool" in status["registry"]["error"]
         assert status["revision"] == second.revision == first.revision
         async with AdsClient(second.xds_address, "delta") as client:
@@ -120,7 +103,7 @@ async def test_a_registry_that_is_broken_at_the_start_leaves_the_last_good_one_s
             await client.settle()
             assert sorted(client.held[ROUTE]) == sorted(ROUTES)
         registry.write_text(EDITED)
-        await until(second, "/status", lambda status: status["registry"]["error"] is None)
+        await second.until("/status", lambda status: status["registry"]["error"] is None)
         ended = await second.stop()
 
     assert "registry.refused" in ended.stderr
@@ -212,8 +195,8 @@ async def test_a_full_disk_is_said_once_and_stops_no_edit(registry, state):
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (1000, everything))
         for attempt, text in enumerate((EDITED, REGISTRY, EDITED), 1):
             registry.write_text(text)
-            await until(control_plane, "/metrics", lambda text, n=attempt: failed_writes(text) >= n)
-        edited = await get(control_plane, "/status")
+            await control_plane.until("/metrics", lambda text, n=attempt: failed_writes(text) >= n)
+        edited = await control_plane.get("/status")
         assert not (state / SNAPSHOT).exists()
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (everything, everything))
         await until_stored(state, edited["revision"])
@@ -236,13 +219,13 @@ async def test_history_lists_what_was_served_and_rollback_brings_it_back(registr
     async with serving(registry, "--state-dir", state) as control_plane:
         first = control_plane.revision
         registry.write_text(EDITED)
-        second = (
-            await until(control_plane, "/status", lambda status: status["revision"] != first)
-        )["revision"]
+        second = (await control_plane.until("/status", lambda status: status["revision"] != first))[
+            "revision"
+        ]
         await until_stored(state, second)
         listed = await command.run("history", "--state-dir", state)
         back = await command.run("rollback", first[:6], "--state-dir", state)
-        await until(control_plane, "/status", lambda status: status["revision"] == first)
+        await control_plane.until("/status", lambda status: status["revision"] == first)
 
     lines = listed.stdout.splitlines()
     assert listed.code == back.code == 0

@@ -3,11 +3,13 @@
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import aiohttp
 
 from tests.support import command
 from tests.support.command import Ended
@@ -28,6 +30,18 @@ class Serving:
     status_url: str
     revision: str
     models: int
+
+    async def get(self, path: str) -> Any:
+        """Return what the status interface answers: JSON read, metrics as they are."""
+        async with aiohttp.ClientSession() as session, session.get(self.status_url + path) as got:
+            return await (got.text() if path == "/metrics" else got.json())
+
+    async def until(self, path: str, fits: Callable[[Any], bool], within_s: float = 20) -> Any:
+        """Ask until the answer *fits*, and return it."""
+        async with asyncio.timeout(within_s):
+            while not fits(answer := await self.get(path)):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
+        return answer
 
     async def stop(self, number: signal.Signals = signal.SIGTERM, within_s: float = 15) -> Ended:
         """Send a signal and return how the process ended; what it printed after the ready line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -16,11 +17,11 @@ class WallClock:
 
     def __init__(self, folder: Path) -> None:
         compiler = shutil.which("cc")
-        if not compiler:
+        if not compiler and "CI" not in os.environ:
             pytest.skip("needs a C compiler, as `cc`")
         library, self._off_by = folder / "wall_clock.so", folder / "wall_clock.off_by"
         self.set_off(0)
-        command = (compiler, "-shared", "-fPIC", "-O1", "-o", library, SOURCE)
+        command = (compiler or "cc", "-shared", "-fPIC", "-O1", "-o", library, SOURCE)
         subprocess.run(command, check=True, timeout=60)
         self.environment = {"LD_PRELOAD": str(library), "WALL_CLOCK_OFF_BY": str(self._off_by)}
 

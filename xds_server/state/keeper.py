@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from time import perf_counter
 
@@ -21,7 +20,7 @@ from xds_server.state.cuts import CannotHideError
 from xds_server.state.directory import StateDirectory
 from xds_server.state.envelope import DamagedError
 from xds_server.state.stored import Kept, Restored, SecretsChangedError
-from xds_server.state.writing import RETRY_S, Writing
+from xds_server.state.writing import RETRY_S, Writing, running
 
 log = structlog.get_logger()
 
@@ -80,22 +79,13 @@ class StateKeeper:
             self._good.append(kept)
         self._wake.set()
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Store until the block ends, and then what is not stored yet."""
-        failure: Exception | None = None
-        async with asyncio.TaskGroup() as tasks:
-            storing = tasks.create_task(self._run())
-            try:
-                yield
-            except Exception as error:  # noqa: BLE001 - raised below, not wrapped in a group
-                failure = error
-            finally:
-                self._ending.set()
-                self._wake.set()
-                await storing  # here, as the group would cancel it
-        if failure is not None:
-            raise failure
+        return running(self._run(), self._end)
+
+    def _end(self) -> None:
+        self._ending.set()
+        self._wake.set()
 
     async def _run(self) -> None:
         while not self._ending.is_set():

@@ -7,8 +7,8 @@ process dies in between, the next one offers once more what was refused in that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -21,7 +21,7 @@ from xds_server.refusals import KeptRefusals, Refusals
 from xds_server.state.cuts import Confidential
 from xds_server.state.directory import StateDirectory
 from xds_server.state.envelope import DamagedError
-from xds_server.state.writing import Writing
+from xds_server.state.writing import Writing, running
 
 log = structlog.get_logger()
 
@@ -93,22 +93,13 @@ class RefusalKeeper:
                 consequence=CONSEQUENCE,
             )
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    def running(self) -> AbstractAsyncContextManager[None]:
         """Store whatever changes until the block ends, and then what is not stored yet."""
-        failure: Exception | None = None
-        async with asyncio.TaskGroup() as tasks:
-            storing = tasks.create_task(self._follow())
-            try:
-                yield
-            except Exception as error:  # noqa: BLE001 - raised below, not wrapped in a group
-                failure = error
-            finally:
-                self._ending.set()
-                self._refusals.changed.ring()
-                await storing  # here, as the group would cancel it
-        if failure is not None:
-            raise failure
+        return running(self._follow(), self._end)
+
+    def _end(self) -> None:
+        self._ending.set()
+        self._refusals.changed.ring()
 
     async def _follow(self) -> None:
         while not self._ending.is_set():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -21,6 +23,23 @@ CONSEQUENCE = (
 
 RETRY_S = 5.0
 """How soon is tried again what could not be written."""
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None], end: Callable[[], None]) -> AsyncIterator[None]:
+    """Have *work* go on until the block ends; then tell it to *end*, and wait until it has."""
+    failure: Exception | None = None
+    async with asyncio.TaskGroup() as tasks:
+        going_on = tasks.create_task(work)
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - raised below, not wrapped in a group
+            failure = error
+        finally:
+            end()
+            await going_on  # here, as the group would cancel it
+    if failure is not None:
+        raise failure
 
 
 class Writing:

@@ -48,6 +48,20 @@ async def in_flight(deployed, count):
         await asyncio.sleep(0.005)
 
 
+async def at_work(deployed, *names):
+    """Wait until each of the servers *names* has a request."""
+    ports = {int(deployed.servers[name].address.rpartition(":")[2]) for name in names}
+    busy = set()
+    while not ports <= busy:
+        clusters = await deployed.admin("/clusters?format=json")
+        [pool] = (c for c in clusters["cluster_statuses"] if c["name"] == "pool/p")
+        busy = {
+            host["address"]["socket_address"]["port_value"]
+            for host in pool["host_statuses"]
+            if any(s["name"] == "rq_active" and int(s.get("value", 0)) for s in host["stats"])
+        }
+
+
 async def test_round_robin_takes_servers_in_turn_by_their_weights(variant, tmp_path):
     weighted = registry("load_balancing: round_robin").replace(
         '"<a>"', '{address: "<a>", weight: 2, zone: z1}'
@@ -104,11 +118,11 @@ async def test_an_overloaded_server_passes_requests_of_its_key_on(tmp_path):
 
 
 async def test_least_request_can_compare_all_servers(tmp_path):
-    options = {"a": {}, "b": {"latency_s": 2}, "c": {"latency_s": 2}}
+    options = {"a": {}, "b": {"latency_s": 4}, "c": {"latency_s": 4}}
     compared = registry("load_balancing: {policy: least_request, choices: 30}")
     async with deployment(compared, options, tmp_path) as deployed:
-        held = [asyncio.ensure_future(ask(deployed)) for _ in range(6)]
-        await in_flight(deployed, 2)
+        held = [asyncio.ensure_future(ask(deployed)) for _ in range(20)]
+        await at_work(deployed, "b", "c")
         served = {await ask(deployed) for _ in range(10)}
         await asyncio.gather(*held)
 

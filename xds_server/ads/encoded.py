@@ -36,13 +36,15 @@ class Encoder:
     def encode(self, response: ResponseT, write: Callable[[ResponseT], Message]) -> bytes:
         """Return *response* as bytes; *write* makes a message of it."""
         nonce = response.nonce.encode()
-        anonymous = replace(response, nonce="")
-        body = self._kept.get(anonymous)
+        # The version of a resource stands for its name and its body.
+        versions = tuple([resource.version for resource in response.resources])
+        key = (replace(response, nonce="", resources=()), versions)
+        body = self._kept.get(key)
         if body is None:
-            body = write(anonymous).SerializeToString()
-            self._keep(anonymous, body)
+            body = write(replace(response, nonce="")).SerializeToString()
+            self._keep(key, body)
         else:
-            self._kept.move_to_end(anonymous)
+            self._kept.move_to_end(key)
         return b"".join((body, NONCE_TAG, len(nonce).to_bytes(1, "big"), nonce))
 
     def _keep(self, key: Hashable, body: bytes) -> None:

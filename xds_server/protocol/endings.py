@@ -18,6 +18,10 @@ class Endings:
         """Names of what is told as it was, for the time being."""
         self._ended: set[str] = set()
 
+    def __bool__(self) -> bool:
+        """Tell whether anything is to end or has ended."""
+        return bool(self.to_come or self._ended)
+
     def offered(self, resource: Resource) -> Resource:
         """Return what the client is told in place of *resource*."""
         if resource.undrained is None or resource.name in self._ended:

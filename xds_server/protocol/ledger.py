@@ -87,7 +87,9 @@ class Ledger:
     def offered(self, name: str) -> Resource | None:
         """Return what a client that wants *name* should hold now."""
         resource = self.target.resources.get(name) or self.promised.get(name)
-        return resource and self.endings.offered(resource)
+        if resource is None or resource.undrained is None:
+            return resource
+        return self.endings.offered(resource)
 
     def together(self, resources: Iterable[Resource]) -> Iterator[Resource]:
         """Yield those of *resources*, from the first on, that may travel in one response."""
@@ -105,15 +107,19 @@ class Ledger:
     def touch(self, names: Iterable[str]) -> None:
         """Work out anew what is to be done about each of *names*."""
         self.frozen = False
+        resources, wants = self.target.resources, self.subscription.wants
         for name in names:
             self.changes.pop(name, None)
             self.removals.pop(name, None)
             self.absent.pop(name, None)
-            if self.subscription.wants(name):
-                self.endings.sort(name, self.target.resources.get(name), self.client)
-            else:
+            target = resources.get(name)
+            if not wants(name):
                 self.endings.drop(name)
-            wanted = self.wanted(name)
+                wanted = None
+            else:
+                if self.endings or (target is not None and target.undrained is not None):
+                    self.endings.sort(name, target, self.client)
+                wanted = self.offered(name)
             if wanted is None and name not in self.withheld:
                 self.client.acquit(name)
             if name not in self._on_the_way:

@@ -6,6 +6,7 @@ Frozen, hashable and ordered, so that equal parts are built once. Knows neither 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from snapshots.ir import names
@@ -195,7 +196,7 @@ class Extraction:
     max_body_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Gateway:
     """What one group of Envoys listens on, and everything it routes."""
 
@@ -224,38 +225,38 @@ class Gateway:
     """`stdout` or the path of a file; empty: nothing is logged."""
     edge: Edge = USUAL_EDGE
 
-    @property
+    @cached_property
     def prefix_bytes(self) -> int:
         """How many bytes of the front of a prompt some pool wants hashed; 0: none does."""
         pools = (*self.pools, *self.shadows)
         return max((pool.prefix_bytes for pool in pools), default=0)
 
-    @property
+    @cached_property
     def knows_first_pools(self) -> bool:
         """Whether some route has to know which pool of its split was chosen."""
         return any(route.knows_first_pool for route in self.routes)
 
-    @property
+    @cached_property
     def has_bounds(self) -> bool:
         """Whether some route goes by which pools of a chain have room."""
         return any(route.bounds and route.fallback for route in self.routes)
 
-    @property
+    @cached_property
     def sheds(self) -> bool:
         """Whether some route sheds requests."""
         return any(route.sheds for route in self.routes)
 
-    @property
+    @cached_property
     def has_wildcards(self) -> bool:
         """Whether some route is a wildcard."""
         return any(route.is_wildcard for route in self.routes)
 
-    @property
+    @cached_property
     def limits_clients(self) -> bool:
         """Whether some client may send only so many requests."""
         return any(client.rate_limit for client in self.clients)
 
-    @property
+    @cached_property
     def limits_models(self) -> bool:
         """Whether some model may get only so many requests."""
         return any(route.rate_limit for route in self.routes)

@@ -36,13 +36,13 @@ BEFORE: Edit = {
     "models": "  edited: {split: {pool-00000: 1, pool-00001: 1}}",
 }
 EDITS: dict[str, Edit] = {
+    "a comment": {"models": f"{BEFORE['models']}  # nothing new"},
     "one weight": {"models": "  edited: {split: {pool-00000: 2, pool-00001: 1}}"},
     "one endpoint more": {"pools": "  edited: {endpoints: [10.9.0.1:8000, 10.9.0.2:8000]}"},
     "a pool and a model more": {
         "pools": f"{BEFORE['pools']}\n  added: {{endpoints: [10.9.1.1:8000], health_check: false}}",
         "models": f"{BEFORE['models']}\n  added: {{pool: added}}",
     },
-    "a comment": {"models": f"{BEFORE['models']}  # nothing new"},
 }
 ALWAYS = "  uses-edited: {pool: edited}"
 

@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from struct import iter_unpack
 
 import hpack
 from envoy.config.core.v3.base_pb2 import Node
@@ -33,6 +32,7 @@ from xds_server.ext_proc.wire.frames import (
     Setting,
     frame,
     head,
+    parsed_settings,
     settings,
     window_update,
 )
@@ -171,7 +171,7 @@ class CrowdMember(asyncio.Protocol):
             self.lost = "the control plane ended the stream"
 
     def _heed(self, payload: bytearray) -> None:
-        for name, value in iter_unpack(">HI", payload):
+        for name, value in parsed_settings(payload):
             if name == Setting.INITIAL_WINDOW_SIZE:
                 self._stream_window += value - self._first_window
                 self._first_window = value
